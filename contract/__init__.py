@@ -1,0 +1,1 @@
+"""What the processes of Mien promise each other: words, values, layouts, errors. No process imports another."""

@@ -1,0 +1,98 @@
+"""The error tree of Mien. Every error that a user may meet descends from `MienError` and reads as one line.
+
+MienError
+├── BadSource                 what was asked for cannot be looked at
+│   ├── SourceNotFound        no such file, folder or host
+│   ├── UnreadableVideo       the container or the picture cannot be opened
+│   ├── NoVideoInSource       it opens, but holds no picture (audio only, zero frames)
+│   ├── RefusedSource         a format, protocol or size that Mien does not open
+│   └── SourceUnavailable     a camera that does not answer or refuses us
+├── BadRequest                an option or a parameter outside its range
+├── BadOutput                 a path that cannot be written (full disk, no permission, unknown ending)
+├── BadStore                  a store that cannot be used
+│   ├── StoreTooNew           written by a newer Mien
+│   ├── StoreUnwritable       full disk, read-only, locked by another process
+│   └── NotAStore             the file is something else
+├── BadModel                  a net, card or engine that cannot be used
+│   ├── UnknownNet            no such name in the zoo or the registry
+│   ├── WeightsDoNotFit       a checkpoint of another net; names the first mismatch
+│   ├── EngineDoesNotFit      an engine made for another machine, net or version
+│   └── EngineUnavailable     the library that would run it is not installed
+└── NotFound                  no such source or person in the store
+"""
+
+
+class MienError(Exception):
+    """Root of the tree. The text is one line: what was seen, what was wanted."""
+
+
+class BadSource(MienError):
+    """What was asked for cannot be looked at."""
+
+
+class SourceNotFound(BadSource):
+    """There is no such file, folder or host."""
+
+
+class UnreadableVideo(BadSource):
+    """The container or picture cannot be opened or decoded."""
+
+
+class NoVideoInSource(BadSource):
+    """The file opens but holds no picture."""
+
+
+class RefusedSource(BadSource):
+    """A format, protocol or size that Mien does not open."""
+
+
+class SourceUnavailable(BadSource):
+    """A camera does not answer, or refuses us."""
+
+
+class BadRequest(MienError):
+    """An option or a parameter is outside its range."""
+
+
+class BadOutput(MienError):
+    """A path cannot be written."""
+
+
+class BadStore(MienError):
+    """A store cannot be used."""
+
+
+class StoreTooNew(BadStore):
+    """The store was written by a newer Mien."""
+
+
+class StoreUnwritable(BadStore):
+    """The store cannot be written: full disk, read-only, locked."""
+
+
+class NotAStore(BadStore):
+    """The file exists but is not a Mien store."""
+
+
+class BadModel(MienError):
+    """A net, card or engine cannot be used."""
+
+
+class UnknownNet(BadModel):
+    """No net of this name is known."""
+
+
+class WeightsDoNotFit(BadModel):
+    """A checkpoint belongs to another net."""
+
+
+class EngineDoesNotFit(BadModel):
+    """An engine was made for another machine, net or version."""
+
+
+class EngineUnavailable(BadModel):
+    """The library that would run the engine is not installed."""
+
+
+class NotFound(MienError):
+    """No such source or person is in the store."""

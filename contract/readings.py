@@ -1,0 +1,69 @@
+"""What the nets say of a crop, and which nets said it."""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.records import Erase, Gap, Progress, Quality, SessionOpened
+
+
+class ChannelKind(StrEnum):
+    """What a channel's value means."""
+
+    EXPRESSION = "expression"  # probability; the expressions of one net sum to one
+    ACTION_UNIT = "action_unit"  # probability that the unit is active
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """One value of a reading."""
+
+    name: str  # a word of contract.labels
+    kind: ChannelKind
+
+
+class NetVersion(msgspec.Struct, frozen=True):
+    """Which weights made a channel."""
+
+    name: str
+    version: str
+    sha256: str  # of the file that was run
+
+
+class ReadingSchema(msgspec.Struct, frozen=True):
+    """The meaning of a point's values: which nets, which versions, which channels in which order."""
+
+    nets: tuple[NetVersion, ...]
+    channels: tuple[Channel, ...]
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that change with any net, version or channel."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:12]
+
+    def names(self, kind: ChannelKind) -> tuple[str, ...]:
+        """Names of the channels of one kind, in order."""
+        return tuple(channel.name for channel in self.channels if channel.kind is kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A reading on a person's timeline."""
+
+    source: str
+    session: str
+    sequence: int
+    event_time: int  # µs
+    frame: int
+    person: str
+    box_xywh: tuple[float, float, float, float]  # px of the upright source picture
+    quality: Quality
+    values: NDArray[np.float32]  # (channels,), 0..1, in the order of the reading schema
+    picture: bytes | None = None  # JPEG for the person's card, only where the source keeps pictures
+
+
+Entry = SessionOpened | Point | Gap | Progress | Erase
+"""What a store is told of one delivery."""

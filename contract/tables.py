@@ -1,0 +1,39 @@
+"""The SQLite layout that the worker writes and the query layer reads."""
+
+LAYOUT_VERSION = 1
+APPLICATION_ID = 0x4D69656E  # «Mien», in the file header, so that another program's file is recognised
+
+SCHEMA = """
+CREATE TABLE partitions (
+    log TEXT NOT NULL, partition INTEGER NOT NULL,
+    epoch INTEGER NOT NULL, next_offset INTEGER NOT NULL,
+    PRIMARY KEY (log, partition)
+) WITHOUT ROWID;
+CREATE TABLE sessions (
+    source TEXT NOT NULL, session TEXT NOT NULL,
+    high_water INTEGER NOT NULL,            -- highest sequence applied
+    uri TEXT, opened_at INTEGER, dated INTEGER, width INTEGER, height INTEGER, fps REAL, sample_hz REAL,
+    keeps_pictures INTEGER NOT NULL DEFAULT 0,
+    complete_until INTEGER,                 -- event time, µs, exclusive
+    frames INTEGER NOT NULL DEFAULT 0, looked_at INTEGER NOT NULL DEFAULT 0,
+    closed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (source, session)
+) WITHOUT ROWID;
+CREATE TABLE people (
+    person TEXT PRIMARY KEY, source TEXT NOT NULL, session TEXT NOT NULL,
+    first_time INTEGER NOT NULL, last_time INTEGER NOT NULL, points INTEGER NOT NULL,
+    picture BLOB, picture_quality REAL
+) WITHOUT ROWID;
+CREATE INDEX people_by_source ON people (source, first_time);
+CREATE TABLE reading_schemas (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE chunks (
+    person TEXT NOT NULL, chunk INTEGER NOT NULL, reading_schema TEXT NOT NULL, points BLOB NOT NULL,
+    PRIMARY KEY (person, chunk, reading_schema)
+);
+CREATE TABLE gaps (
+    source TEXT NOT NULL, session TEXT NOT NULL, sequence INTEGER NOT NULL,
+    begin INTEGER NOT NULL, end INTEGER NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (source, session, sequence)
+) WITHOUT ROWID;
+CREATE TABLE erased (person TEXT PRIMARY KEY) WITHOUT ROWID;
+"""

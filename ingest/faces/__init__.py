@@ -1,0 +1,1 @@
+"""A frame becomes faces: detect, track, align, judge."""

@@ -1,0 +1,1 @@
+"""The nets, how they run, and the weights that are shipped."""

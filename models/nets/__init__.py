@@ -1,0 +1,1 @@
+"""The four nets, exactly as published."""

@@ -1,0 +1,1 @@
+"""Bus → batches → readings → store."""
