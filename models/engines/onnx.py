@@ -1,0 +1,46 @@
+"""ONNX Runtime on the CPU: the engine that runs everywhere."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from contract.errors import BadModel
+from contract.model_card import ModelCard, weights_of
+
+
+class OnnxEngine:
+    """A net run by ONNX Runtime on the CPU.
+
+    The pool does not spin: beside a decoder on few cores, spinning threads cost more than they gain.
+    """
+
+    def __init__(self, card: ModelCard, folder: Path, threads: int = 1) -> None:
+        self.card = card
+        self._session = open_session(weights_of(card, folder), threads, card.name)
+        self._input = self._session.get_inputs()[0].name
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def __call__(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Named outputs of crops (N, H, W, 3) u8 RGB."""
+        return dict(zip(self._outputs, self._session.run(None, {self._input: crops}), strict=True))
+
+
+def open_session(weights: bytes, threads: int, name: str) -> onnxruntime.InferenceSession:
+    """A CPU session over the very bytes whose hash was checked.
+
+    Raises:
+        BadModel: ONNX Runtime cannot read them.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # the arena keeps the largest shape it ever saw
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated classes
+        reason = str(error).splitlines()[0]
+        raise BadModel(f"{name}: ONNX Runtime cannot open these weights ({reason})") from error
