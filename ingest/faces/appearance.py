@@ -1,0 +1,93 @@
+"""What a person looks like from a distance: colours of face, hair and clothes.
+
+Used to tell people apart when they cross, and to know them again when they return within one session. It is
+kept in the memory of the process, for the session only, and never leaves it; it says nothing of facial identity.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+PARTS = np.array([(0.15, 0.2, 0.85, 0.95), (-0.05, -0.3, 1.05, 0.12), (-0.35, 1.15, 1.35, 1.8)], np.float32)
+"""Face, hair and clothes as (left, top, right, bottom) in fractions of the face box."""
+
+WEIGHTS = np.array([1.0, 0.7, 1.3], np.float32)
+BINS = (6, 10, 10)  # lightness, and the two colour axes of Lab
+COLOUR_RANGE = (96, 160)  # people hardly leave this part of the a and b axes of u8 Lab
+LEAST_PIXELS = 30
+LEAST_SEEN = 0.35  # share of a part that nobody else may cover
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Colour histograms of the parts, square roots taken, each of length one; a part that was hidden is zero."""
+
+    parts: Floats  # (parts, bins)
+    seen: Floats  # (parts,): how much of each was seen, 0..1
+
+    def distance(self, other: "Look") -> tuple[float, float]:
+        """0 (same colours) .. 1 (none in common) over the parts that both show, and how much that rests on, 0..1."""
+        weights = np.sqrt(self.seen * other.seen) * WEIGHTS
+        total = float(weights.sum())
+        if total < 1e-6:
+            return 0.5, 0.0
+        apart = np.sqrt(np.clip(1.0 - (self.parts * other.parts).sum(axis=1), 0.0, 1.0))  # Hellinger
+        return float((apart * weights).sum()) / total, total / float(WEIGHTS.sum())
+
+    def blended(self, newer: "Look", share: float) -> "Look":
+        """This look with a share of a newer one, part by part as far as the newer shows it."""
+        shares = np.where(self.seen > 0, share, 1.0) * (newer.seen > 0)
+        parts = (1 - shares)[:, None] * self.parts**2 + shares[:, None] * newer.parts**2
+        return Look(np.sqrt(parts).astype(np.float32), np.maximum(self.seen, newer.seen))
+
+
+def looks(picture_rgb: Image, boxes_xywh: Floats) -> list[Look]:
+    """The look of each face box (n, 4), without what nearer people (larger boxes, lower chins) cover."""
+    if not len(boxes_xywh):
+        return []
+    codes = _codes(picture_rgb)
+    nearness = boxes_xywh[:, 1] + boxes_xywh[:, 3] + boxes_xywh[:, 3]
+    found = []
+    for i, box in enumerate(boxes_xywh):
+        others = [each for j, each in enumerate(boxes_xywh) if j != i and nearness[j] > nearness[i]]
+        parts, seen = zip(*[_part(codes, box, part, others) for part in PARTS], strict=True)
+        found.append(Look(np.stack(parts), np.array(seen, np.float32)))
+    return found
+
+
+def _codes(picture_rgb: Image) -> NDArray[np.int32]:
+    """The histogram bin of each pixel."""
+    lab = cv2.cvtColor(picture_rgb, cv2.COLOR_RGB2LAB).astype(np.int32)
+    low, high = COLOUR_RANGE
+    colours = (np.clip(lab[..., 1:], low, high - 1) - low) * BINS[1] // (high - low)
+    return np.asarray((lab[..., 0] * BINS[0] // 256 * BINS[1] + colours[..., 0]) * BINS[2] + colours[..., 1], np.int32)
+
+
+def _part(codes: NDArray[np.int32], box: Floats, part: Floats, others: list[Floats]) -> tuple[Floats, float]:
+    """The normed root histogram of one part of one person and the share of it that is seen."""
+    bins = int(np.prod(BINS))
+    left, top, right, bottom = _corners(box, part)
+    inside = codes[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    free = np.ones(inside.shape, np.bool_)
+    for other in others:
+        for hidden in ((-0.1, -0.3, 1.1, 1.05), (-0.5, 1.05, 1.5, 9.0)):
+            x0, y0, x1, y1 = _corners(other, np.array(hidden, np.float32))
+            x0, y0, x1, y1 = x0 - max(left, 0), y0 - max(top, 0), x1 - max(left, 0), y1 - max(top, 0)
+            free[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = False
+    pixels = inside[free]
+    share = len(pixels) / max((right - left) * (bottom - top), 1)
+    if share < LEAST_SEEN or len(pixels) < LEAST_PIXELS:
+        return np.zeros(bins, np.float32), 0.0
+    counts = np.bincount(pixels, minlength=bins).astype(np.float32)
+    return np.sqrt(counts / counts.sum()), min(share, 1.0)
+
+
+def _corners(box: Floats, part: Floats) -> tuple[int, int, int, int]:
+    """A part of a box in whole pixels."""
+    low, high = box[:2] + part[:2] * box[2:], box[:2] + part[2:] * box[2:]
+    return round(float(low[0])), round(float(low[1])), round(float(high[0])), round(float(high[1]))

@@ -1,0 +1,98 @@
+"""Every face of a stream in every frame: detection now and then, optical flow between, one number per person."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.faces.align import DegenerateLandmarks, similarity
+from ingest.faces.appearance import looks
+from ingest.faces.detect import CenterFace, Detection, Shrunk, shrink
+from ingest.faces.flow import motions
+from ingest.faces.track import Tracker
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+SURE = 0.5  # share of a face's points that must agree, or the detector is asked
+CUT = 30.0  # mean difference of grey values from picture to picture that only a cut makes
+
+
+@dataclass(slots=True)
+class SeenFace:
+    """One face in the frame at hand, in pixels of the frame."""
+
+    track: int
+    person: int  # 1, 2, … in order of first appearance in the session
+    box_xywh: Floats  # (4,)
+    landmarks: Floats  # (5, 2): left eye, right eye, nose, mouth corners, as seen in the picture
+    score: float  # the detector's, times the share of points that flow followed since
+
+
+class Follower:
+    """Follows the faces of one session.
+
+    A person is reported from the frame of the first strong detection; a weak one must be found again in the
+    next frame. The detector looks at every `detect_every`-th frame, and at once when a face gets lost, when a
+    weak one has turned up, or when the picture cuts.
+    """
+
+    def __init__(self, detector: CenterFace, *, detect_every: int = 5) -> None:
+        self._detector = detector
+        self._every = detect_every
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everybody: a new session begins."""
+        self._tracker = Tracker()
+        self._before: NDArray[np.uint8] | None = None
+        self._since = 0  # frames since the last detection
+        self.detections = 0  # frames searched by the detector in this session
+
+    def see(self, frame_rgb: Image, media_time_us: int) -> list[SeenFace]:
+        """The faces in this frame; times must not go back within a session."""
+        small = shrink(frame_rgb, self._detector.input_long_side)
+        grey = np.asarray(cv2.cvtColor(small.picture, cv2.COLOR_RGB2GRAY), np.uint8)
+        hurry = self._move(grey, small.step)
+        self._since += 1
+        if hurry or self._since >= self._every or self._before is None:
+            self._detect(small, media_time_us)
+        self._before = grey
+        return [
+            SeenFace(each.number, each.person, each.box, each.landmarks, each.score * each.sure)
+            for each in self._tracker.live
+            if each.confirmed
+        ]
+
+    def _move(self, grey: NDArray[np.uint8], step: float) -> bool:
+        """Move the live tracks to this picture; True: the detector should look now."""
+        tracks = self._tracker.live
+        if self._before is None:
+            return True
+        if self._before.shape != grey.shape or float(cv2.norm(self._before, grey, cv2.NORM_L1)) > CUT * grey.size:
+            for track in list(tracks):
+                self._tracker.lose(track)
+            return True
+        moved = motions(self._before, grey, step, [each.box for each in tracks], [each.landmarks for each in tracks])
+        for track, motion in zip(tracks, moved, strict=True):
+            track.sure = motion.sure
+            if motion.sure > 0:
+                track.box, track.landmarks = motion.box(track.box), motion.points(track.landmarks)
+        return any(each.sure < SURE or each.misses or not each.confirmed for each in tracks)
+
+    def _detect(self, small: Shrunk, time_us: int) -> None:
+        self._since = 0
+        self.detections += 1
+        found = [each for each in self._detector.find(small) if _spans_a_face(each)]
+        boxes = np.array([each.box_xywh for each in found], np.float32).reshape(-1, 4)
+        width, height = small.size_wh
+        self._tracker.update(found, looks(small.picture[:height, :width], boxes / np.float32(small.step)), time_us)
+
+
+def _spans_a_face(found: Detection) -> bool:
+    try:
+        similarity(found.landmarks)
+    except DegenerateLandmarks:
+        return False
+    return True

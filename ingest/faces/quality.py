@@ -1,0 +1,92 @@
+"""How good a crop is: size, sharpness, pose. Cheap enough for every face of every frame."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.records import Quality
+from ingest.faces.align import similarity
+
+FULL_EDGE = 96.0  # px of the frame across the crop from which more pixels tell the nets nothing new
+LOOKED_AT = 80  # px: sharpness is measured at this edge, whatever the crop's
+BLURRED, SHARP = 0.36, 0.62  # see `sharpness`
+
+MODEL = np.array(
+    [(-0.5, 0.0, 0.0), (0.5, 0.0, 0.0), (0.0, 0.57, -0.59), (-0.41, 1.15, -0.15), (0.41, 1.15, -0.15)], np.float64
+)
+"""The five points of a face that looks at the camera: x to the right, y down, z away, in eye distances.
+
+Depths: neutral mean face of ICT-FaceKit (MIT); x and y: the template of the crop, the mean of frontal photographs.
+"""
+_CENTRED = MODEL - MODEL.mean(axis=0)
+_INVERSE = np.linalg.pinv(_CENTRED)  # (3, 5)
+
+
+def judge(crop: NDArray[np.uint8], landmarks_xy: NDArray[np.floating[Any]], score: float) -> Quality:
+    """The quality of a crop cut at these landmarks (px of the frame); `overall` = size × sharpness × pose.
+
+    Raises:
+        DegenerateLandmarks: the points do not span a face.
+    """
+    to_crop = similarity(landmarks_xy)
+    edge = 1.0 / float(np.hypot(to_crop[0, 0], to_crop[1, 0]))
+    yaw, pitch, roll = angles(landmarks_xy)
+    sharp = sharpness(crop)
+    pose = max(0.0, float(np.cos(np.radians(yaw)) * np.cos(np.radians(pitch))))
+    return Quality(
+        overall=min(1.0, edge / FULL_EDGE) * sharp * pose,
+        sharpness=sharp,
+        yaw_deg=yaw,
+        pitch_deg=pitch,
+        roll_deg=roll,
+        score=min(max(float(score), 0.0), 1.0),
+    )
+
+
+def sharpness(crop: NDArray[np.uint8]) -> float:
+    """0 (smeared) .. 1 (as sharp as a portrait) of the middle of a crop, whatever its contrast.
+
+    Source: Crété et al. 2007, «The blur effect»: how much of the difference between neighbours a blur takes away.
+    Differs: the two ends of the scale were measured on portraits, as they are and under a Gaussian of 3 px.
+    """
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (LOOKED_AT, LOOKED_AT), interpolation=cv2.INTER_AREA)
+    rim = LOOKED_AT // 8
+    middle = small[rim:-rim, rim:-rim]
+    worst = 1.0
+    for size in ((1, 7), (7, 1)):  # blurred down, across
+        axis = 0 if size[1] == 7 else 1
+        before = _steps(middle, axis)
+        after = _steps(cv2.blur(middle, size), axis)
+        lost = cv2.subtract(before, after)  # saturating: only what became smaller counts
+        worst = min(worst, cv2.mean(lost)[0] / max(cv2.mean(before)[0], 0.5))
+    return min(max((worst - BLURRED) / (SHARP - BLURRED), 0.0), 1.0)
+
+
+def _steps(grey: NDArray[Any], axis: int) -> NDArray[np.uint8]:
+    """Absolute differences between neighbours along an axis."""
+    return np.asarray(
+        cv2.absdiff(grey[1:], grey[:-1]) if axis == 0 else cv2.absdiff(grey[:, 1:], grey[:, :-1]), np.uint8
+    )
+
+
+def angles(landmarks_xy: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
+    """Yaw (+ to the picture's right), pitch (+ up), roll (+ clockwise) in degrees.
+
+    Source: scaled orthography fitted to `MODEL` (the first step of DeMenthon & Davis 1995), then made a rotation.
+    """
+    points = np.asarray(landmarks_xy, np.float64).reshape(5, 2)
+    rows = (_INVERSE @ (points - points.mean(axis=0))).T  # (2, 3): the first two rows of scale × rotation
+    across = rows[0] / max(float(np.linalg.norm(rows[0])), 1e-9)
+    down = rows[1] / max(float(np.linalg.norm(rows[1])), 1e-9)
+    sum_, difference = across + down, across - down
+    sum_ /= max(float(np.linalg.norm(sum_)), 1e-9)
+    difference /= max(float(np.linalg.norm(difference)), 1e-9)
+    across, down = (sum_ + difference) / np.sqrt(2.0), (sum_ - difference) / np.sqrt(2.0)  # now at right angles
+    facing = -np.array([across[2], down[2], across[0] * down[1] - across[1] * down[0]])  # where the nose points
+    roll = float(np.degrees(np.arctan2(down[0] * -1.0, down[1])))
+    yaw = float(np.degrees(np.arctan2(facing[0], -facing[2])))
+    pitch = float(np.degrees(np.arcsin(np.clip(-facing[1], -1.0, 1.0))))
+    return yaw, pitch, roll
