@@ -1,0 +1,1 @@
+"""Parts of the four nets, one idea per file."""
