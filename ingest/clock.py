@@ -1,0 +1,47 @@
+"""Media time of frames from the stamps of a container, which may be missing, repeated, out of line or reset."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Clock:
+    """Places frames on one rising line of media time (µs). No frame is dropped for its stamp.
+
+    A stamp that rises is kept exactly. A missing one, or one out of line with both its neighbours (damage), is put
+    between them. Where stamps fall back for good (the recorder restarted its clock), or lie beyond what the container
+    claims to last, time goes on one step after the predecessor.
+    """
+
+    step: int  # µs from one frame to the next, on average
+    start: int | None  # µs, stamp of media time 0; None: the first stamp
+    limit: int  # µs of media time that no stamp may pass
+    _last: int | None = field(default=None, init=False)
+    _offset: int = field(default=0, init=False)
+
+    def place(self, stamp: int | None, following: int | None) -> int:
+        """Media time of the frame with this stamp; `following` is the next frame's (None: missing or none)."""
+        time = self._first(stamp, following) if self._last is None else self._next(self._last, stamp, following)
+        self._last = time
+        return time
+
+    def _first(self, stamp: int | None, following: int | None) -> int:
+        """Fix media time 0 at the claimed start, unless the first stamps contradict it."""
+        if following is not None and (stamp is None or following <= stamp):
+            stamp = following - self.step
+        start = self.start
+        if stamp is not None and (start is None or not 0 <= stamp - start <= self.limit):
+            start = stamp
+        self._offset = -(start or 0)
+        return 0 if stamp is None else stamp + self._offset
+
+    def _next(self, last: int, stamp: int | None, following: int | None) -> int:
+        time = None if stamp is None else stamp + self._offset
+        after = None if following is None else following + self._offset
+        expected = last + self.step
+        if time is not None and last < time <= self.limit and not (after is not None and last < after <= time):
+            return time
+        if time is None or (after is not None and last < after <= self.limit):
+            between = expected if after is None or after <= last else last + (after - last + 1) // 2
+            return min(expected, between)
+        self._offset += expected - time
+        return expected

@@ -1,0 +1,140 @@
+"""An opened video container behind fences, and what it claims of its picture track."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from contract.errors import NoVideoInSource, RefusedSource, UnreadableVideo
+from ingest import fences
+from ingest.sniff import head_of, kind_of, playlist_in
+
+LONGEST_US = 30 * 24 * 3600 * 1_000_000  # a longer claim is taken for damage
+SLACK_US = 10 * 1_000_000  # stamps may pass the claimed end by this much
+
+WANTED = "wanted an MP4, MOV, MKV, WebM, AVI or MPEG-TS video"
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What the container says of its picture track; any of it may be wrong."""
+
+    start: int | None  # µs, stamp of the first frame
+    duration: int | None  # µs
+    for_track: bool  # the duration is the picture track's own, not the longest track's
+    fps: float | None
+    frames: int | None
+
+    @property
+    def step(self) -> int:
+        """µs from one frame to the next, on average; 40 ms if nothing is known."""
+        return round(1e6 / self.fps) if self.fps else 40_000
+
+    @property
+    def limit(self) -> int:
+        """µs of media time behind which a stamp is damage."""
+        return LONGEST_US if self.duration is None else self.duration + SLACK_US
+
+
+def opened(path: Path) -> InputContainer:
+    """The container of a local file.
+
+    Raises:
+        UnreadableVideo: the file is empty or no video that can be opened.
+        RefusedSource: the file is a playlist or a script that names other files.
+    """
+    head = head_of(path)
+    if not head:
+        raise UnreadableVideo(f"{path.name} is empty (0 bytes); {WANTED}")
+    playlist = playlist_in(head)
+    if playlist:
+        raise RefusedSource(f"{path.name} is {playlist}, which names other files to open; {WANTED}")
+    try:
+        # «file:» and an absolute path: a name like «concat:a|b» stays a name.
+        return av.open(
+            f"file:{path.absolute()}",
+            metadata_errors="ignore",
+            options=dict(fences.FILE_OPTIONS),
+            stream_options=fences.stream_options(),
+        )
+    except Exception as error:  # fuzzed headers raise IndexError, ValueError, UnicodeDecodeError as well
+        raise UnreadableVideo(_why_not(path, head)) from error
+
+
+def _why_not(path: Path, head: bytes) -> str:
+    kind = kind_of(head)
+    if kind == "an MP4":
+        return f"{path.name} is an MP4 without a usable index (moov): the recording or the copy was cut off; {WANTED}"
+    if kind in ("a Matroska file", "an AVI"):
+        return f"{path.name} is {kind} whose header is damaged; {WANTED}"
+    return f"{path.name} holds {kind}; {WANTED}"
+
+
+def picture_track(container: InputContainer, name: str) -> VideoStream:
+    """The track to look at: the largest that moves; cover art and thumbnails are no video.
+
+    Raises:
+        NoVideoInSource: there is none.
+        UnreadableVideo: its codec is not known here.
+        RefusedSource: its picture is too large.
+    """
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    tracks = [track for track in container.streams.video if not track.disposition & still]
+    if not tracks:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no track at all"
+        raise NoVideoInSource(f"{name} has no video track, only {kinds}; {WANTED}")
+    known = [track for track in tracks if track.codec_context is not None]
+    if not known:
+        raise UnreadableVideo(f"{name}: the codec of its video track is not known here; wanted H.264, HEVC, VP9, AV1 …")
+    track = max(known, key=lambda track: (track.codec_context.width or 0) * (track.codec_context.height or 0))
+    width, height = track.codec_context.width or 0, track.codec_context.height or 0
+    if width and height and not fences.fits(width, height):
+        raise RefusedSource(
+            f"{name} has a picture of {width}x{height} px; wanted at most {fences.MAX_PIXELS // 1_000_000} megapixels"
+        )
+    return track
+
+
+def claims_of(container: InputContainer, track: VideoStream) -> Claims:
+    """What the container says of this track."""
+    rate = track.average_rate or track.guessed_rate
+    fps = float(rate) if rate and Fraction(1, 100) <= rate <= 1000 else None
+    start = None if track.start_time is None else in_us(track.start_time, track.time_base)
+    duration, for_track = _duration(container, track, start)
+    frames = track.frames or (round(duration / 1e6 * fps) if duration and fps else None)
+    return Claims(start, duration, for_track, fps, frames)
+
+
+def _duration(container: InputContainer, track: VideoStream, start: int | None) -> tuple[int | None, bool]:
+    if track.duration is not None:
+        return _believed(in_us(track.duration, track.time_base)), True
+    written = _clock_us(track.metadata.get("DURATION", ""))  # Matroska; an end stamp, not a length
+    if written is not None:
+        return _believed(written - (start or 0)), True
+    if container.duration is not None:
+        lead = (start or 0) - (container.start_time or 0)
+        return _believed(container.duration - max(0, lead)), False
+    return None, False
+
+
+def _believed(duration: int) -> int | None:
+    return duration if 0 < duration <= LONGEST_US else None
+
+
+def _clock_us(text: str) -> int | None:
+    """µs of «00:00:02.400000000»."""
+    try:
+        hours, minutes, seconds = text.split(":")
+        return round((int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)) * 1_000_000)
+    except ValueError:
+        return None
+
+
+def in_us(ticks: int, time_base: Fraction | None) -> int:
+    """Ticks of a time base as whole µs, halves rounded up."""
+    base = time_base or Fraction(1, 1_000_000)
+    return (2 * ticks * base.numerator * 1_000_000 + base.denominator) // (2 * base.denominator)

@@ -1,0 +1,195 @@
+"""The story of ingest: a source becomes sessions, frames, faces, records."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import Any, Protocol
+
+from contract.labels import GapReason
+from contract.records import Face, Gap, Progress, Record, SessionOpened
+from ingest.faces.align import DegenerateLandmarks, cut
+from ingest.faces.follow import SeenFace
+from ingest.faces.quality import judge
+from ingest.frames import End, Footage, Frame, Hole, Rgb
+from ingest.sampling import sampler
+from ingest.settings import IngestSettings
+from ingest.sources import Source
+
+PROGRESS_US = 1_000_000
+
+
+class Following(Protocol):
+    """What follows the faces of one session; `ingest.faces.follow.Follower` is one."""
+
+    def see(self, frame_rgb: Rgb, media_time_us: int, /) -> list[SeenFace]:
+        """The faces in the session's next frame, which is (H, W, 3) u8 RGB."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Where a run stands, for a progress bar. Written by one run, read by anybody."""
+
+    frames: int = 0  # gone by in the session, looked at or not
+    looked_at: int = 0
+    faces: int = 0
+    media_time: int = 0  # µs
+    frames_expected: int | None = None
+    duration: int | None = None  # µs
+
+
+def records_of(
+    source: Source,
+    settings: IngestSettings,
+    new_follower: Callable[[], Following],
+    *,
+    stop: Event | None = None,
+    tally: Tally | None = None,
+) -> Iterator[Record]:
+    """Everything a source says, in order; a file once, a camera until `stop` is set.
+
+    Args:
+        source: one of `ingest.sources.sources_of`.
+        settings: how it is looked at.
+        new_follower: makes the follower of one session; it may share a detector with others.
+        stop: when set, a file ends with an INTERRUPTED gap to its end and stays open, a camera closes its session.
+        tally: is kept up to date.
+
+    Raises:
+        BadSource: the file, or the camera's first connection, cannot be opened. Nothing was yielded before.
+    """
+    stop = stop or Event()
+    tally = tally if tally is not None else Tally()
+    for footage in source.origin.sessions(stop):
+        session = source.origin.session_id(footage, settings.identity)
+        tally.frames_expected, tally.duration = footage.frames_expected, footage.duration
+        told = _Session(source, session, settings, footage, tally).told(new_follower(), stop)
+        yield from _unsaid(_numbered(told, settings), settings.resume_after)
+
+
+def _numbered(records: Iterator[Record], settings: IngestSettings) -> Iterator[Record]:
+    """The records with their sequence; an earlier, interrupted run used two of the numbers."""
+    sequence = 0
+    for record in records:
+        while sequence in settings.interrupted_at:
+            sequence += 2  # the gap, and the progress after it
+        yield replace(record, sequence=sequence)
+        sequence += 1
+
+
+def _unsaid(records: Iterator[Record], resume_after: int | None) -> Iterator[Record]:
+    """The records behind what is already stored."""
+    for record in records:
+        if resume_after is None or record.sequence > resume_after:
+            yield record
+        elif isinstance(record, Gap) and record.reason is GapReason.INTERRUPTED:
+            return  # stopped again before anything new: what is stored already says so
+
+
+@dataclass(slots=True)
+class _Session:
+    """One run of a source, told as records that are not numbered yet."""
+
+    source: Source
+    session: str
+    settings: IngestSettings
+    footage: Footage
+    tally: Tally
+    upto: int = 0  # µs of media time, exclusive: everything before is looked at
+    frames: int = 0
+    looked_at: int = 0
+
+    def told(self, follower: Following, stop: Event) -> Iterator[Record]:
+        """All records of the session."""
+        yield from self._opening()
+        said_at = 0
+        wanted = sampler(self.settings.every_n, self.settings.sample_hz)
+        for item in self.footage.shown(wanted, stop):
+            if stop.is_set():
+                break
+            if isinstance(item, Frame):
+                if item.media_time - said_at >= PROGRESS_US:
+                    said_at = self.upto = item.media_time
+                    yield self._progress(closed=False)
+                yield from self._faces(item, follower)
+            elif isinstance(item, Hole):
+                yield self._gap(item.begin, item.end, item.reason)
+                self.upto = max(self.upto, item.end)
+            elif isinstance(item, End):
+                self.frames, self.upto = item.frames, max(self.upto, item.media_time)
+                yield self._progress(closed=True)
+                return
+        yield from self._interrupted()
+
+    def _opening(self) -> Iterator[Record]:
+        footage, settings = self.footage, self.settings
+        yield SessionOpened(
+            **self._head(),
+            uri=self.source.uri,
+            event_time=self._event_time(0),
+            dated=footage.began_at is not None or settings.recorded_at is not None,
+            size_wh=footage.size_wh,
+            fps=footage.fps,
+            sample_hz=self._sample_hz(),
+            keeps_pictures=settings.keeps_pictures,
+        )
+        if footage.down_since is not None and footage.began_at is not None:
+            yield Gap(**self._head(), begin=footage.down_since, end=footage.began_at, reason=GapReason.SOURCE_DOWN)
+
+    def _faces(self, frame: Frame, follower: Following) -> Iterator[Record]:
+        for seen in follower.see(frame.rgb, frame.media_time):
+            face = self._face(frame, seen)
+            if face is not None and face.quality.overall >= self.settings.min_quality:
+                self.tally.faces += 1
+                yield face
+        self.frames, self.looked_at, self.upto = frame.index + 1, self.looked_at + 1, frame.media_time + 1
+        self.tally.frames, self.tally.looked_at, self.tally.media_time = self.frames, self.looked_at, frame.media_time
+
+    def _face(self, frame: Frame, seen: SeenFace) -> Face | None:
+        try:
+            crop = cut(frame.rgb, seen.landmarks, self.settings.crop_edge)
+            quality = judge(crop, seen.landmarks, seen.score)
+        except DegenerateLandmarks:
+            return None  # the points of a face that is being lost may collapse
+        x, y, width, height = (float(side) for side in seen.box_xywh)
+        return Face(
+            **self._head(),
+            event_time=self._event_time(frame.media_time),
+            frame=frame.index,
+            track=seen.track,
+            person=f"{self.source.id}.{self.session}.{seen.person}",
+            box_xywh=(x, y, width, height),
+            quality=quality,
+            crop=crop,
+        )
+
+    def _interrupted(self) -> Iterator[Record]:
+        """A file stays open behind a gap to its end; to stop a camera is its usual end."""
+        live = self.footage.began_at is not None
+        if not live:
+            end = max(self.footage.duration or 0, self.upto + 1)
+            yield self._gap(self.upto, end, GapReason.INTERRUPTED)
+        yield self._progress(closed=live)
+
+    def _gap(self, begin: int, end: int, reason: GapReason) -> Gap:
+        return Gap(**self._head(), begin=self._event_time(begin), end=self._event_time(end), reason=reason)
+
+    def _progress(self, *, closed: bool) -> Progress:
+        return Progress(
+            **self._head(),
+            event_time=self._event_time(self.upto),
+            frames=self.frames,
+            looked_at=self.looked_at,
+            closed=closed,
+        )
+
+    def _head(self) -> dict[str, Any]:
+        return {"source": self.source.id, "session": self.session, "sequence": 0}
+
+    def _event_time(self, media_time: int) -> int:
+        return (self.footage.began_at or self.settings.recorded_at or 0) + media_time
+
+    def _sample_hz(self) -> float | None:
+        every_n, fps = self.settings.every_n or 1, self.footage.fps
+        if self.settings.sample_hz is not None:
+            return self.settings.sample_hz
+        return fps / every_n if every_n > 1 and fps else None

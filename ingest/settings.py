@@ -1,0 +1,50 @@
+"""What a user may choose about looking at a source."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from contract.errors import BadRequest
+from ingest.sampling import sampler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestSettings:
+    """How sources are looked at. Out of range values raise `BadRequest`."""
+
+    every_n: int | None = None  # look at frames 0, n, 2n …
+    sample_hz: float | None = None  # or at so many per second of media time
+    detect_every: int = 1  # of the frames looked at, search every k-th for faces and follow between
+    crop_edge: int = 160  # px
+    min_quality: float = 0.0  # faces below are not reported; 0: all are
+    recorded_at: int | None = None  # µs since the epoch, of the first frame; None: event times count from it
+    keeps_pictures: bool = False
+    detector: str = ""  # name and version of what finds faces: another one makes another session
+
+    resume_after: int | None = None  # highest sequence of the session that is already stored; not emitted again
+    interrupted_at: tuple[int, ...] = ()  # sequences of stored INTERRUPTED gaps of the session
+
+    def __post_init__(self) -> None:
+        sampler(self.every_n, self.sample_hz)
+        if self.detect_every < 1:
+            raise BadRequest(f"detect_every is {self.detect_every}; wanted 1 (every frame) or more")
+        if not 16 <= self.crop_edge <= 1024:
+            raise BadRequest(f"crop_edge is {self.crop_edge} px; wanted 16 to 1024")
+        if not 0 <= self.min_quality <= 1:
+            raise BadRequest(f"min_quality is {self.min_quality:g}; wanted 0 to 1")
+
+    @property
+    def identity(self) -> bytes:
+        """What of these settings changes the records of a session."""
+        return msgspec.json.encode(
+            (
+                self.every_n or 1,
+                self.sample_hz,
+                self.detect_every,
+                self.crop_edge,
+                self.min_quality,
+                self.recorded_at,
+                self.keeps_pictures,
+                self.detector,
+            )
+        )

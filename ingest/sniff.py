@@ -1,0 +1,62 @@
+"""What a file is by its first bytes, in words for an error message."""
+
+from pathlib import Path
+
+HEAD_BYTES = 4096
+
+_PLAYLISTS = {
+    b"#extm3u": "an HLS playlist",
+    b"ffconcat": "an ffconcat script",
+    b"<mpd": "a DASH playlist",
+    b"v=0": "a session description (SDP)",
+    b"[playlist]": "a playlist",
+    b"<asx": "a playlist",
+    b"<smil": "a playlist",
+}
+_OTHERS = (
+    (0, b"\xff\xd8\xff", "a JPEG picture"),
+    (0, b"\x89PNG", "a PNG picture"),
+    (0, b"GIF8", "a GIF picture"),
+    (0, b"BM", "a BMP picture"),
+    (0, b"II*\0", "a TIFF picture"),
+    (0, b"MM\0*", "a TIFF picture"),
+    (8, b"WEBP", "a WebP picture"),
+    (8, b"WAVE", "a WAV sound file"),
+    (0, b"ID3", "an MP3 sound file"),
+    (0, b"fLaC", "a FLAC sound file"),
+    (0, b"OggS", "an Ogg file"),
+    (0, b"FLV", "a Flash video"),
+    (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"%PDF", "a PDF document"),
+    (4, b"ftyp", "an MP4"),
+    (4, b"moov", "an MP4"),
+    (4, b"mdat", "an MP4"),
+    (0, b"\x1aE\xdf\xa3", "a Matroska file"),
+    (8, b"AVI ", "an AVI"),
+)
+
+
+def head_of(path: Path) -> bytes:
+    """The first bytes of a file."""
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def playlist_in(head: bytes) -> str | None:
+    """Which kind of playlist or script this is; None if it is none. Such a file names other files to open."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(b"<?xml"):
+        text = text[text.find(b"?>") + 2 :].lstrip()
+    return next((kind for start, kind in _PLAYLISTS.items() if text.startswith(start)), None)
+
+
+def kind_of(head: bytes) -> str:
+    """What these bytes look like, with an article: «a web page (HTML)», «a PNG picture», «no known format»."""
+    for offset, mark, kind in _OTHERS:
+        if head[offset : offset + len(mark)] == mark:
+            return kind
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"<!doctype html", b"<html")) or b"<html" in text:
+        return "a web page (HTML)"
+    return "text" if head and all(byte >= 32 or byte in b"\t\r\n\f" for byte in head) else "no known format"
