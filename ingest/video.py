@@ -158,7 +158,7 @@ class Track:
         elif self.claims.for_track or self._furthest_of_others < claimed - tolerance:
             yield Hole(until, claimed, GapReason.TRUNCATED)
 
-    def _read(self) -> Iterator[Packet[Any]]:
+    def _read(self) -> "Iterator[Packet[Any]]":
         failures = 0
         while failures < FAILED_READS:
             try:
@@ -172,14 +172,14 @@ class Track:
                 failures += 1
                 self._damage = True
 
-    def _decode(self, packet: Packet[Any]) -> list[av.VideoFrame]:
+    def _decode(self, packet: "Packet[Any]") -> list[av.VideoFrame]:
         try:
             return packet.decode()
         except Exception:  # noqa: BLE001 - see _read
             self._damage = True
             return []
 
-    def _end_of(self, packet: Packet[Any]) -> int:
+    def _end_of(self, packet: "Packet[Any]") -> int:
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None:
             return 0
