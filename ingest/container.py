@@ -1,5 +1,6 @@
 """An opened video container behind fences, and what it claims of its picture track."""
 
+import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -45,6 +46,7 @@ def opened(path: Path) -> InputContainer:
 
     Raises:
         UnreadableVideo: the file is empty or no video that can be opened.
+        NoVideoInSource: it is a header and nothing else.
         RefusedSource: the file is a playlist or a script that names other files.
     """
     head = head_of(path)
@@ -62,16 +64,19 @@ def opened(path: Path) -> InputContainer:
             stream_options=fences.stream_options(),
         )
     except Exception as error:  # fuzzed headers raise IndexError, ValueError, UnicodeDecodeError as well
-        raise UnreadableVideo(_why_not(path, head)) from error
+        raise _translated(error, path.name, kind_of(head)) from error
 
 
-def _why_not(path: Path, head: bytes) -> str:
-    kind = kind_of(head)
+def _translated(error: Exception, name: str, kind: str) -> UnreadableVideo | NoVideoInSource:
+    if isinstance(error, av.error.EOFError):
+        return NoVideoInSource(f"{name} is {kind} that ends before its first frame; {WANTED}")
+    if "stream_options" in str(error):  # PyAV's words for a container that names no track
+        return NoVideoInSource(f"{name} is {kind} without a track, so without a frame; {WANTED}")
     if kind == "an MP4":
-        return f"{path.name} is an MP4 without a usable index (moov): the recording or the copy was cut off; {WANTED}"
+        return UnreadableVideo(f"{name} is an MP4 without a usable index (moov): it was cut off or damaged; {WANTED}")
     if kind in ("a Matroska file", "an AVI"):
-        return f"{path.name} is {kind} whose header is damaged; {WANTED}"
-    return f"{path.name} holds {kind}; {WANTED}"
+        return UnreadableVideo(f"{name} is {kind} whose header is damaged; {WANTED}")
+    return UnreadableVideo(f"{name} holds {kind}; {WANTED}")
 
 
 def picture_track(container: InputContainer, name: str) -> VideoStream:
@@ -111,7 +116,8 @@ def claims_of(container: InputContainer, track: VideoStream) -> Claims:
 
 def _duration(container: InputContainer, track: VideoStream, start: int | None) -> tuple[int | None, bool]:
     if track.duration is not None:
-        return _believed(in_us(track.duration, track.time_base)), True
+        stated = _avi_us(container) if container.format.name == "avi" else 0
+        return _believed(max(stated, in_us(track.duration, track.time_base))), True
     written = _clock_us(track.metadata.get("DURATION", ""))  # Matroska; an end stamp, not a length
     if written is not None:
         return _believed(written - (start or 0)), True
@@ -119,6 +125,17 @@ def _duration(container: InputContainer, track: VideoStream, start: int | None) 
         lead = (start or 0) - (container.start_time or 0)
         return _believed(container.duration - max(0, lead)), False
     return None, False
+
+
+def _avi_us(container: InputContainer) -> int:
+    """µs that an AVI's main header states: FFmpeg shortens it to what a truncated file can hold."""
+    head = head_of(Path(container.name.removeprefix("file:")))
+    at = head.find(b"avih")
+    if not 0 <= at <= len(head) - 28:
+        return 0
+    (frame_us,) = struct.unpack_from("<I", head, at + 8)
+    (frames,) = struct.unpack_from("<I", head, at + 24)
+    return int(frame_us * frames)
 
 
 def _believed(duration: int) -> int | None:

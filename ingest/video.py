@@ -123,17 +123,19 @@ class Track:
         context.thread_count = decode_threads
         context.options = dict(fences.CODEC_OPTIONS)
         self._damage = False
+        self._flushed = False
         self._packets = 0
         self._furthest = 0  # µs of media time, of packets of the picture track
         self._furthest_of_others = 0
 
     def frames(self) -> Generator[Decoded]:
         """All frames that can be decoded."""
-        for packet in self._read():
-            if packet.stream_index != self._stream.index:
+        for packet in chain(self._read(), self._flushing()):
+            if packet.stream is not self._stream:  # the flushing packet has the stream, but not its index
                 self._furthest_of_others = max(self._furthest_of_others, self._end_of(packet))
                 continue
             self._packets += 1 if packet.size else 0
+            self._flushed = not packet.size
             self._furthest = max(self._furthest, self._end_of(packet))
             for frame in self._decode(packet):
                 if frame.is_corrupt or not fences.fits(frame.width, frame.height):
@@ -171,6 +173,13 @@ class Track:
                     return
                 failures += 1
                 self._damage = True
+
+    def _flushing(self) -> "Iterator[Packet[Any]]":
+        """The empty packet that brings out the decoder's last frames, where a broken file never came to it."""
+        if not self._flushed:
+            packet = Packet()
+            packet.stream = self._stream
+            yield packet
 
     def _decode(self, packet: "Packet[Any]") -> list[av.VideoFrame]:
         try:
