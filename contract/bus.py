@@ -1,5 +1,6 @@
 """The in-process bus: the embedded twin of the Kafka topic of faces. Bounded, ordered per source, with offsets."""
 
+import contextlib
 import queue
 import threading
 import uuid
@@ -37,8 +38,9 @@ class InProcessBus:
             self._put(delivery)
 
     def close(self) -> None:
-        """No more records will come: `deliveries` ends after those already published."""
-        self._put(None)
+        """No more records will come: `deliveries` ends after those already published; waits while the bus is full."""
+        with contextlib.suppress(BusClosed):  # nobody is left to be told
+            self._put(None)
 
     def abandon(self) -> None:
         """The reader has gone: publishers stop waiting and raise."""

@@ -1,7 +1,7 @@
 """The packed point: how readings lie in a chunk, the same in SQLite and in Redis.
 
 A chunk holds one person's points of one minute under one reading schema, in the order in which they were
-committed. Little-endian, fixed size: `POINT_HEAD` and two bytes per channel.
+committed; a store may keep it in several parts. Little-endian, fixed size: `POINT_HEAD` and two bytes per channel.
 """
 
 from collections.abc import Sequence
@@ -58,23 +58,57 @@ def chunk_of(event_time: int) -> int:
 
 
 def pack(points: Sequence[Point], chunk: int) -> bytes:
-    """The bytes that append these points, all of one chunk and one schema, in the given order."""
-    packed = np.zeros(len(points), point_dtype(len(points[0].values) if points else 0))
-    for row, point in zip(packed, points, strict=True):
-        row["dt_us"] = point.event_time - chunk * CHUNK_US
-        row["frame"] = point.frame
-        row["box_xywh"] = np.clip(np.rint(np.multiply(point.box_xywh, BOX_STEP)), -32768, 32767)
-        quality = point.quality
-        for name, share in (("quality", quality.overall), ("sharpness", quality.sharpness), ("score", quality.score)):
-            row[name] = round(min(max(share, 0.0), 1.0) * SHARE_STEP)
-        for name in ("yaw_deg", "pitch_deg", "roll_deg"):
-            row[name] = round(min(max(getattr(quality, name), -128.0), 127.0))
-        row["values"] = np.rint(np.clip(point.values, 0.0, 1.0) * VALUE_STEP)
-    return packed.tobytes()
+    """The bytes that append these points, all of one chunk and one schema, in the given order.
+
+    Raises:
+        ValueError: a point of another minute, or one that `packed` refuses.
+    """
+    for point in points:
+        if chunk_of(point.event_time) != chunk:
+            raise ValueError(f"a point of minute {chunk_of(point.event_time)} in the chunk of minute {chunk}")
+    return packed(points).tobytes()
+
+
+def packed(points: Sequence[Point]) -> NDArray[np.void]:
+    """One row per point, in the given order; each counts its time from the start of its own minute.
+
+    Boxes beyond ±8,191 px and angles beyond ±127° are clipped, shares are clipped to 0..1.
+
+    Raises:
+        ValueError: points with different numbers of channels, or a number that is not finite or not in its range.
+    """
+    if not points:
+        return np.empty(0, point_dtype(0))
+    places = np.array([(point.event_time, point.frame) for point in points], np.int64)  # (n, 2)
+    if places[:, 1].min() < 0 or places[:, 1].max() > 0xFFFF_FFFF:
+        raise ValueError(f"frame numbers {places[:, 1].min()}..{places[:, 1].max()}, wanted 0..{0xFFFF_FFFF}")
+    measured = np.array([_measured(point) for point in points], np.float64)  # (n, 10)
+    shapes = {point.values.shape for point in points}
+    if len(shapes) > 1 or len(points[0].values.shape) != 1:
+        raise ValueError(f"values of shapes {sorted(shapes)}, wanted one axis of one length")
+    values = np.concatenate([point.values for point in points]).reshape(len(points), -1)  # (n, channels)
+    if not (np.isfinite(measured).all() and np.isfinite(values).all()):
+        raise ValueError("a box, quality or value that is not a finite number")
+    rows = np.empty(len(points), point_dtype(values.shape[1]))
+    rows["dt_us"] = places[:, 0] % CHUNK_US  # never negative, also before the epoch
+    rows["frame"] = places[:, 1]
+    rows["box_xywh"] = np.clip(np.rint(measured[:, :4] * BOX_STEP), -32768, 32767)
+    shares = np.rint(np.clip(measured[:, 4:7], 0.0, 1.0) * SHARE_STEP)
+    rows["quality"], rows["sharpness"], rows["score"] = shares.T
+    rows["yaw_deg"], rows["pitch_deg"], rows["roll_deg"] = np.rint(np.clip(measured[:, 7:], -128.0, 127.0)).T
+    rows["values"] = np.rint(np.clip(values, 0.0, 1.0) * np.float64(VALUE_STEP))
+    return rows
+
+
+def _measured(point: Point) -> tuple[float, ...]:
+    x, y, width, height = point.box_xywh
+    quality = point.quality
+    shares = (quality.overall, quality.sharpness, quality.score)
+    return (x, y, width, height, *shares, quality.yaw_deg, quality.pitch_deg, quality.roll_deg)
 
 
 def unpack(blobs: Sequence[tuple[int, bytes]], channels: int) -> Columns:
-    """The points of (chunk number, bytes) pairs of one schema, sorted by event time."""
+    """The points of (chunk number, bytes) pairs of one schema, sorted by event time; a chunk may come in parts."""
     dtype = point_dtype(channels)
     parts = [np.frombuffer(blob, dtype) for _, blob in blobs]
     packed = np.concatenate(parts) if parts else np.empty(0, dtype)

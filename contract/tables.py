@@ -6,7 +6,8 @@ APPLICATION_ID = 0x4D69656E  # «Mien», in the file header, so that another pro
 SCHEMA = """
 CREATE TABLE partitions (
     log TEXT NOT NULL, partition INTEGER NOT NULL,
-    epoch INTEGER NOT NULL, next_offset INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,                 -- rises with every takeover
+    next_offset INTEGER NOT NULL,           -- everything stored is the fold of the log before it
     PRIMARY KEY (log, partition)
 ) WITHOUT ROWID;
 CREATE TABLE sessions (
@@ -26,9 +27,10 @@ CREATE TABLE people (
 ) WITHOUT ROWID;
 CREATE INDEX people_by_source ON people (source, first_time);
 CREATE TABLE reading_schemas (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE chunks (
-    person TEXT NOT NULL, chunk INTEGER NOT NULL, reading_schema TEXT NOT NULL, points BLOB NOT NULL,
-    PRIMARY KEY (person, chunk, reading_schema)
+CREATE TABLE chunks (                       -- in parts, so that an append rewrites little
+    person TEXT NOT NULL, chunk INTEGER NOT NULL, reading_schema TEXT NOT NULL, part INTEGER NOT NULL DEFAULT 0,
+    points BLOB NOT NULL,
+    PRIMARY KEY (person, chunk, reading_schema, part)
 );
 CREATE TABLE gaps (
     source TEXT NOT NULL, session TEXT NOT NULL, sequence INTEGER NOT NULL,

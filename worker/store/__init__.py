@@ -1,1 +1,69 @@
-"""Where points are kept: one promise, two stores."""
+"""Where timelines are kept: the promise that every store gives the worker.
+
+All offsets are positions, as Kafka counts them: `next_offset` is the offset of the first record not yet applied.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from contract.readings import Entry, ReadingSchema
+
+
+class Outcome(StrEnum):
+    """What became of a commit."""
+
+    APPLIED = "applied"
+    STALE = "stale"  # the stored position is another one: repeated, overtaken or rolled back
+    FENCED = "fenced"  # somebody has taken the partition since, or nobody ever did
+    REFUSED = "refused"  # the batch itself is wrong; nothing was written, the log says why
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A partition taken over: commits under older epochs are fenced from now on."""
+
+    epoch: int
+    next_offset: int  # the first record to apply
+
+
+class Store(Protocol):
+    """Timelines, gaps and progress, together with the position in the log up to which they are complete.
+
+    What is stored of a partition is always exactly the fold of its log before `next_offset`, whoever commits, in any
+    order, however often. Left out on purpose: reading timelines (the query layer's), retention.
+    """
+
+    def take(self, log: str, partition: int) -> Lease:
+        """The partition under a new epoch, with the position to go on from (0 in a log never seen)."""
+        ...
+
+    def commit(
+        self,
+        log: str,
+        partition: int,
+        *,
+        epoch: int,
+        previous_offset: int,
+        next_offset: int,
+        entries: Sequence[Entry],
+        schema: ReadingSchema,
+    ) -> Outcome:
+        """Apply the entries of the records `previous_offset` .. `next_offset - 1`, one each, in order: all or nothing.
+
+        Entries at or below their session's high-water mark and points of erased people are passed over.
+        """
+        ...
+
+    def high_water(self, source: str, session: str) -> int | None:
+        """The highest sequence applied of a session; None: nothing yet."""
+        ...
+
+    def keeps_pictures(self, source: str, session: str) -> bool:
+        """Whether the session's opening said that pictures of people may be kept."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store; what was applied stays."""
+        ...

@@ -1,0 +1,57 @@
+"""Crops made ready for a net: decoded, checked, resized."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.records import Crop
+
+JPEG_END = b"\xff\xd9"
+CROP_EDGE_LIMIT = 1024  # px; ours are 160, and a small file may claim to hold a huge picture
+
+
+class UnreadableCrop(Exception):
+    """A crop that no net can be shown; names what was seen."""
+
+
+def pixels(crop: Crop) -> NDArray[np.uint8]:
+    """The crop as (edge, edge, 3) u8 RGB.
+
+    Raises:
+        UnreadableCrop: no JPEG, a cut one (the missing part would be read as grey skin), or no square colour picture.
+    """
+    picture = _decoded(crop) if isinstance(crop, bytes) else crop
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
+        seen = picture.dtype if isinstance(picture, np.ndarray) else type(picture).__name__
+        raise UnreadableCrop(f"a crop of {seen}, wanted u8 pixels or JPEG bytes")
+    if picture.ndim != 3 or picture.shape[2] != 3 or not 0 < picture.shape[0] == picture.shape[1] <= CROP_EDGE_LIMIT:
+        raise UnreadableCrop(
+            f"a crop of shape {picture.shape}, wanted (edge, edge, 3), edge up to {CROP_EDGE_LIMIT} px"
+        )
+    return picture
+
+
+def resized(pictures: Sequence[NDArray[np.uint8]], edge: int) -> NDArray[np.uint8]:
+    """Square pictures as one batch (N, edge, edge, 3) u8; averaged over areas when they shrink."""
+    batch = np.empty((len(pictures), edge, edge, 3), np.uint8)
+    for place, picture in zip(batch, pictures, strict=True):
+        if picture.shape[0] == edge:
+            place[:] = picture
+        else:
+            how = cv2.INTER_AREA if picture.shape[0] > edge else cv2.INTER_LINEAR
+            cv2.resize(picture, (edge, edge), dst=place, interpolation=how)
+    return batch
+
+
+def _decoded(body: bytes) -> NDArray[np.uint8]:
+    if not body.endswith(JPEG_END):
+        raise UnreadableCrop(f"{len(body)} bytes that end in {body[-2:].hex()!r}, wanted a whole JPEG (ffd9)")
+    try:
+        picture = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:  # more pixels than OpenCV opens
+        raise UnreadableCrop(f"{len(body)} bytes that OpenCV refuses ({error.err})") from error
+    if picture is None:
+        raise UnreadableCrop(f"{len(body)} bytes beginning {body[:4].hex()!r}, wanted a JPEG")
+    return np.asarray(picture, np.uint8)

@@ -1,0 +1,112 @@
+"""Whether a batch may be applied at all: every store asks before its first write."""
+
+import math
+from collections.abc import Callable, Sequence
+from types import NoneType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.points import packed
+from contract.readings import Entry, Point, ReadingSchema
+from contract.records import Erase, Gap, Progress, SessionOpened
+
+INT64_MAX = 2**63 - 1
+
+
+class BadBatch(Exception):
+    """A batch that no store applies; the text says why. Internal: stores answer `Outcome.REFUSED`."""
+
+
+def checked(
+    entries: Sequence[Entry], schema: ReadingSchema, previous_offset: int, next_offset: int
+) -> NDArray[np.void]:
+    """The packed rows of the points among the entries, in order.
+
+    Raises:
+        BadBatch: not one entry per offset, an entry of no known type, a field out of its range.
+    """
+    if not 0 <= previous_offset < next_offset:
+        raise BadBatch(f"offsets {previous_offset}..{next_offset} are no stretch of a log")
+    if len(entries) != next_offset - previous_offset:
+        raise BadBatch(f"{len(entries)} entries for the {next_offset - previous_offset} offsets from {previous_offset}")
+    points = [entry for entry in entries if type(entry) is Point]
+    others = [entry for entry in entries if type(entry) is not Point]
+    if flaw := next(filter(None, map(_flaw, others)), None) or _flaw_of_points(points, len(schema.channels)):
+        raise BadBatch(f"offsets {previous_offset}..{next_offset}: {flaw}")
+    try:
+        return packed(points)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadBatch(f"offsets {previous_offset}..{next_offset}: {error}") from error
+
+
+def _flaw_of_points(points: Sequence[Point], channels: int) -> str | None:
+    """What is wrong with any of the points, looked at column by column; None: nothing."""
+    names = {name for point in points for name in (point.source, point.session, point.person)}
+    if not all(map(_is_name, names)):
+        return f"sources, sessions and people named {sorted(map(repr, names))}"
+    numbers = [number for point in points for number in (point.sequence, point.frame)]
+    if not all(map(_is_count, numbers)):
+        return f"sequences or frames {[number for number in numbers if not _is_count(number)]} are no count"
+    if not all(_is_time(point.event_time) for point in points):
+        return f"event times {[point.event_time for point in points if not _is_time(point.event_time)]} are no µs"
+    seen = {_shape(point.values) for point in points}
+    if seen - {("f", (channels,))}:
+        return f"values are {seen}, the reading schema wants floats ({channels},)"
+    pictures = {type(point.picture) for point in points}
+    return None if pictures <= {bytes, NoneType} else f"pictures are {pictures}, wanted JPEG bytes"
+
+
+def _shape(values: object) -> tuple[str, tuple[int, ...]]:
+    return (values.dtype.kind, values.shape) if isinstance(values, np.ndarray) else (type(values).__name__, ())
+
+
+def _flaw(entry: Entry) -> str | None:
+    """What is wrong with an entry that is no point; None: nothing."""
+    if type(entry) not in _FLAWS:
+        return f"{type(entry).__name__} is no entry of a timeline"
+    if not (_is_name(entry.source) and _is_name(entry.session) and _is_count(entry.sequence)):
+        return f"source {entry.source!r}, session {entry.session!r}, sequence {entry.sequence!r} name no record"
+    return _FLAWS[type(entry)](entry)
+
+
+def _flaw_of_opening(opened: SessionOpened) -> str | None:
+    rates = [rate for rate in (opened.fps, opened.sample_hz) if rate is not None]
+    if not (_is_time(opened.event_time) and all(_is_count(edge) for edge in opened.size_wh)):
+        return f"event time {opened.event_time!r} or size {opened.size_wh!r} is no number in range"
+    return None if all(math.isfinite(rate) for rate in rates) else f"rates {rates} are not finite"
+
+
+def _flaw_of_gap(gap: Gap) -> str | None:
+    in_order = _is_time(gap.begin) and _is_time(gap.end) and gap.begin <= gap.end
+    return None if in_order else f"a gap from {gap.begin!r} to {gap.end!r}"
+
+
+def _flaw_of_progress(progress: Progress) -> str | None:
+    in_range = _is_time(progress.event_time) and _is_count(progress.frames) and _is_count(progress.looked_at)
+    return None if in_range else f"progress to {progress.event_time!r}, {progress.frames!r} frames"
+
+
+def _flaw_of_erasure(erase: Erase) -> str | None:
+    return None if _is_name(erase.person) else f"person {erase.person!r} is no name"
+
+
+_FLAWS: dict[type, Callable[[Any], str | None]] = {
+    SessionOpened: _flaw_of_opening,
+    Gap: _flaw_of_gap,
+    Progress: _flaw_of_progress,
+    Erase: _flaw_of_erasure,
+}
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= INT64_MAX
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int) and -INT64_MAX <= value <= INT64_MAX

@@ -1,0 +1,94 @@
+"""What a batch changes: one step of the fold, without any store.
+
+The rule is that of DESIGN.md §4. An `Erase` neither looks at the high-water mark nor moves it: it may be repeated
+harmlessly, and forgetting somebody must not depend on where the request was numbered.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from contract.points import chunk_of
+from contract.readings import Entry, Point
+from contract.records import Erase, Gap, Progress, SessionOpened
+
+SessionKey = tuple[str, str]
+"""(source, session)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a batch adds to one person."""
+
+    source: str
+    session: str
+    first_time: int
+    last_time: int
+    points: int
+    portrait: Point | None  # the best point that carries a picture
+
+
+@dataclass(slots=True)
+class Changes:
+    """The effect of a batch, to be written together with its offset."""
+
+    marks: dict[SessionKey, int] = field(default_factory=dict)  # the new high-water marks
+    opened: list[SessionOpened] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    progress: dict[SessionKey, Progress] = field(default_factory=dict)  # the last of each session
+    erased: set[str] = field(default_factory=set)
+    people: dict[str, list[Point]] = field(default_factory=dict)
+    rows: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # (person, chunk) -> places among the points
+
+
+def changes_of(
+    entries: Sequence[Entry],
+    marks: Mapping[SessionKey, int | None],
+    erased_among: Callable[[set[str]], set[str]],
+) -> Changes:
+    """What the entries change, given the stored marks of their sessions and which people the store has forgotten."""
+    changes = Changes(erased={entry.person for entry in entries if type(entry) is Erase})
+    forgotten = changes.erased | erased_among({entry.person for entry in entries if type(entry) is Point})
+    row = -1
+    for entry in entries:
+        if type(entry) is Erase:
+            continue
+        row += type(entry) is Point
+        key = (entry.source, entry.session)
+        mark = changes.marks.get(key, marks.get(key))
+        if mark is not None and entry.sequence <= mark:
+            continue
+        changes.marks[key] = entry.sequence
+        if type(entry) is not Point:
+            _note(entry, changes)
+        elif entry.person not in forgotten:
+            changes.people.setdefault(entry.person, []).append(entry)
+            changes.rows.setdefault((entry.person, chunk_of(entry.event_time)), []).append(row)
+    return changes
+
+
+def seen(points: Sequence[Point]) -> Seen:
+    """What points of one person add to their row."""
+    times = [point.event_time for point in points]
+    pictured = [point for point in points if point.picture is not None]
+    return Seen(
+        source=points[0].source,
+        session=points[0].session,
+        first_time=min(times),
+        last_time=max(times),
+        points=len(points),
+        portrait=max(pictured, key=lambda point: point.quality.overall, default=None),
+    )
+
+
+def sessions_of(entries: Sequence[Entry]) -> set[SessionKey]:
+    """The sessions whose marks a batch depends on."""
+    return {(entry.source, entry.session) for entry in entries if not isinstance(entry, Erase)}
+
+
+def _note(entry: Entry, changes: Changes) -> None:
+    if isinstance(entry, Gap):
+        changes.gaps.append(entry)
+    elif isinstance(entry, Progress):
+        changes.progress[entry.source, entry.session] = entry
+    elif isinstance(entry, SessionOpened):
+        changes.opened.append(entry)

@@ -1,0 +1,225 @@
+"""The embedded store: one SQLite file, one writing process, any number of readers."""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.readings import Entry, Point, ReadingSchema
+from worker.store import Lease, Outcome
+from worker.store.check import BadBatch, checked
+from worker.store.fold import Changes, SessionKey, changes_of, seen, sessions_of
+from worker.store.sqlite_file import lock_writer, open_file, transaction, translated, unlock_writer
+
+PART_BYTES = 2048  # a part that has grown beyond is left alone; half a page keeps an append within one or two pages
+
+_log = logging.getLogger(__name__)
+
+
+class SqliteStore:
+    """A `Store` in a file of `contract.tables`; threads may share it.
+
+    Raises, from any method, one line each: StoreUnwritable (full disk, read-only, locked), NotAStore, StoreTooNew,
+    BadStore (damaged). After an error the store may be used again: the failed commit has left nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.resolve()
+        self._lock = lock_writer(self._path)
+        try:
+            self._connection = open_file(self._path)
+        except BaseException:
+            unlock_writer(self._path, self._lock)
+            raise
+        self._turn = threading.Lock()
+        self._schema: ReadingSchema | None = None  # the last one seen, its id and its bytes
+        self._schema_id, self._schema_body = "", b""
+
+    def take(self, log: str, partition: int) -> Lease:
+        """The partition under a new epoch, with the position to go on from."""
+        with self._turn, translated(self._path), transaction(self._connection):
+            epoch, next_offset = self._position(log, partition) or (0, 0)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO partitions (log, partition, epoch, next_offset) VALUES (?, ?, ?, ?)",
+                (log, partition, epoch + 1, next_offset),
+            )
+            return Lease(epoch + 1, next_offset)
+
+    def commit(
+        self,
+        log: str,
+        partition: int,
+        *,
+        epoch: int,
+        previous_offset: int,
+        next_offset: int,
+        entries: Sequence[Entry],
+        schema: ReadingSchema,
+    ) -> Outcome:
+        """Apply the entries of `previous_offset` .. `next_offset - 1` in one transaction, or say why not."""
+        with self._turn, translated(self._path), transaction(self._connection):
+            epoch_now, offset_now = self._position(log, partition) or (None, 0)
+            if epoch_now is None or epoch < epoch_now:
+                return Outcome.FENCED
+            if previous_offset != offset_now:
+                return Outcome.STALE
+            try:
+                rows = checked(entries, schema, previous_offset, next_offset)
+            except BadBatch as flaw:
+                _log.error("refused a batch of partition %d of log %s: %s", partition, log, flaw)
+                return Outcome.REFUSED
+            marks = {key: self._high_water(key) for key in sessions_of(entries)}
+            changes = changes_of(entries, marks, self._erased_among)
+            self._write(changes, rows, schema)
+            self._connection.execute(
+                "UPDATE partitions SET epoch = ?, next_offset = ? WHERE log = ? AND partition = ?",
+                (epoch, next_offset, log, partition),
+            )
+        if changes.erased:
+            self._forget_log()
+        return Outcome.APPLIED
+
+    def high_water(self, source: str, session: str) -> int | None:
+        """The highest sequence applied of a session; None: nothing yet."""
+        with self._turn, translated(self._path):
+            return self._high_water((source, session))
+
+    def keeps_pictures(self, source: str, session: str) -> bool:
+        """Whether the session's opening said that pictures of people may be kept."""
+        query = "SELECT keeps_pictures FROM sessions WHERE source = ? AND session = ?"
+        with self._turn, translated(self._path):
+            row = self._connection.execute(query, (source, session)).fetchone()
+        return bool(row and row[0])
+
+    def close(self) -> None:
+        """Move the write-ahead log into the file, as far as disk and readers allow, and let the next writer in."""
+        with self._turn:
+            try:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:  # the log stays beside the file; the next opening goes on from there
+                _log.warning("%s: the write-ahead log stays beside the store (%s)", self._path, error)
+            finally:
+                self._connection.close()
+                unlock_writer(self._path, self._lock)
+
+    def _position(self, log: str, partition: int) -> tuple[int, int] | None:
+        """(epoch, next offset) of a partition; None: never taken."""
+        query = "SELECT epoch, next_offset FROM partitions WHERE log = ? AND partition = ?"
+        row: tuple[int, int] | None = self._connection.execute(query, (log, partition)).fetchone()
+        return row
+
+    def _high_water(self, key: SessionKey) -> int | None:
+        row = self._connection.execute(
+            "SELECT high_water FROM sessions WHERE source = ? AND session = ?", key
+        ).fetchone()
+        return row[0] if row else None
+
+    def _erased_among(self, people: set[str]) -> set[str]:
+        places = ", ".join("?" * len(people))
+        query = f"SELECT person FROM erased WHERE person IN ({places})"
+        return {person for (person,) in self._connection.execute(query, tuple(people))}
+
+    def _write(self, changes: Changes, rows: NDArray[np.void], schema: ReadingSchema) -> None:
+        self._write_sessions(changes)
+        self._erase(changes.erased)
+        self._write_people(changes.people)
+        if not changes.rows:
+            return
+        schema_id = self._id_of(schema)
+        for (person, chunk), places in changes.rows.items():
+            self._append(person, chunk, schema_id, rows[places].tobytes())
+
+    def _write_sessions(self, changes: Changes) -> None:
+        run = self._connection.executemany
+        run(
+            "INSERT INTO sessions (source, session, high_water) VALUES (?, ?, ?) "
+            "ON CONFLICT (source, session) DO UPDATE SET high_water = excluded.high_water",
+            [(*key, mark) for key, mark in changes.marks.items()],
+        )
+        run(
+            "UPDATE sessions SET uri = ?, opened_at = ?, dated = ?, width = ?, height = ?, fps = ?, sample_hz = ?, "
+            "keeps_pictures = ? WHERE source = ? AND session = ?",
+            [
+                (o.uri, o.event_time, o.dated, *o.size_wh, o.fps, o.sample_hz, o.keeps_pictures, o.source, o.session)
+                for o in changes.opened
+            ],
+        )
+        run(
+            "UPDATE sessions SET complete_until = ?, frames = ?, looked_at = ?, closed = ? "
+            "WHERE source = ? AND session = ?",
+            [(p.event_time, p.frames, p.looked_at, p.closed, *key) for key, p in changes.progress.items()],
+        )
+        run(
+            "INSERT INTO gaps (source, session, sequence, begin, end, reason) VALUES (?, ?, ?, ?, ?, ?)",
+            [(g.source, g.session, g.sequence, g.begin, g.end, str(g.reason)) for g in changes.gaps],
+        )
+
+    def _erase(self, people: set[str]) -> None:
+        """Delete the people's points, pictures and rows; the tombstones refuse what is replayed."""
+        names = [(person,) for person in people]
+        for statement in (
+            "DELETE FROM chunks WHERE person = ?",
+            "DELETE FROM people WHERE person = ?",
+            "INSERT OR IGNORE INTO erased (person) VALUES (?)",
+        ):
+            self._connection.executemany(statement, names)
+
+    def _write_people(self, people: Mapping[str, Sequence[Point]]) -> None:
+        additions = {person: seen(points) for person, points in people.items()}
+        self._connection.executemany(
+            "INSERT INTO people (person, source, session, first_time, last_time, points) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (person) DO UPDATE SET first_time = min(first_time, excluded.first_time), "
+            "last_time = max(last_time, excluded.last_time), points = points + excluded.points",
+            [
+                (person, added.source, added.session, added.first_time, added.last_time, added.points)
+                for person, added in additions.items()
+            ],
+        )
+        self._connection.executemany(
+            "UPDATE people SET picture = ?, picture_quality = ? "
+            "WHERE person = ? AND (picture_quality IS NULL OR picture_quality < ?) "
+            "AND EXISTS (SELECT 1 FROM sessions WHERE source = ? AND session = ? AND keeps_pictures)",
+            [
+                (best.picture, best.quality.overall, person, best.quality.overall, best.source, best.session)
+                for person, added in additions.items()
+                if (best := added.portrait) is not None
+            ],
+        )
+
+    def _append(self, person: str, chunk: int, schema_id: str, body: bytes) -> None:
+        """Append packed points to the last part of a chunk, or begin a new part behind a full one."""
+        key = (person, chunk, schema_id)
+        # || makes text of two blobs; the cast changes the type back, not the bytes
+        done = self._connection.execute(
+            "UPDATE chunks SET points = CAST(points || ? AS BLOB) WHERE rowid = "
+            "(SELECT rowid FROM chunks WHERE person = ? AND chunk = ? AND reading_schema = ? "
+            "ORDER BY part DESC LIMIT 1) "
+            "AND length(points) <= ?",
+            (body, *key, PART_BYTES - len(body)),
+        )
+        if not done.rowcount:
+            self._connection.execute(
+                "INSERT INTO chunks (person, chunk, reading_schema, part, points) VALUES (?, ?, ?, "
+                "(SELECT count(*) FROM chunks WHERE person = ? AND chunk = ? AND reading_schema = ?), ?)",
+                (*key, *key, body),
+            )
+
+    def _id_of(self, schema: ReadingSchema) -> str:
+        """The schema's id; the schema is stored with the first points that it explains."""
+        if schema is not self._schema:
+            self._schema, self._schema_id, self._schema_body = schema, schema.id, msgspec.json.encode(schema)
+        self._connection.execute(
+            "INSERT OR IGNORE INTO reading_schemas (id, body) VALUES (?, ?)",
+            (self._schema_id, self._schema_body),
+        )
+        return self._schema_id
+
+    def _forget_log(self) -> None:
+        """Empty the write-ahead log, which still holds what was erased; a reader may delay that to the next time."""
+        with self._turn, translated(self._path):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,144 @@
+"""A store file opened for its one writer: lock, layout, and SQLite's errors in our words."""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from contract.errors import BadStore, NotAStore, StoreTooNew, StoreUnwritable
+from contract.tables import APPLICATION_ID, LAYOUT_VERSION, SCHEMA
+
+BUSY_S = 5.0  # for another program's short transaction; our own writers are told at once
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """A connection that may write the store, which is made if there is none.
+
+    WAL, so that readers are never blocked. `synchronous=NORMAL`: a killed process loses nothing; after a power cut the
+    last commits may be missing, whole ones, so that results and offset roll back together.
+
+    Raises:
+        NotAStore, StoreTooNew, StoreUnwritable, BadStore.
+    """
+    with translated(path):
+        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            if _is_empty(connection):
+                _lay_out(connection)
+            _check(path, connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA secure_delete = ON")  # who is erased leaves no bytes behind
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as those of contract.errors, one line each."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:
+            raise  # not SQLite's word but a mistake of ours
+        if code & 0xFF in _UNWRITABLE:
+            raise StoreUnwritable(f"{path}: {_UNWRITABLE[code & 0xFF]} ({error})") from error
+        if code & 0xFF == sqlite3.SQLITE_NOTADB:
+            raise NotAStore(f"{path}: not a Mien store ({error})") from error
+        if code & 0xFF == sqlite3.SQLITE_CORRUPT:
+            raise BadStore(f"{path}: the store is damaged ({error})") from error
+        raise
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite itself rolls back on a full disk
+            connection.execute("ROLLBACK")
+        raise
+
+
+def lock_writer(path: Path) -> IO[bytes]:
+    """The right to write the store, held until `unlock_writer` or the end of the process.
+
+    A file beside the store, as a lock on the store itself would get in the way of SQLite's own.
+
+    Raises:
+        StoreUnwritable: another process writes this store, or its folder cannot be written.
+    """
+    place = lock_path(path)
+    while True:
+        try:
+            file = place.open("ab")
+        except OSError as error:
+            raise StoreUnwritable(f"{path}: cannot be written ({error.strerror})") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if place.exists() and os.path.samestat(os.fstat(file.fileno()), place.stat()):
+                return file
+        except BlockingIOError as error:
+            file.close()
+            raise StoreUnwritable(
+                f"{path}: another process is writing this store; wanted to be the only one"
+            ) from error
+        except FileNotFoundError:
+            pass
+        file.close()  # its holder has removed it in between
+
+
+def unlock_writer(path: Path, lock: IO[bytes]) -> None:
+    """Let the next writer in."""
+    lock_path(path).unlink(missing_ok=True)
+    lock.close()
+
+
+def lock_path(path: Path) -> Path:
+    """The file whose lock says who writes."""
+    return path.with_name(path.name + "-writer")
+
+
+_UNWRITABLE = {
+    sqlite3.SQLITE_FULL: "no room left on the disk; everything committed is kept",
+    sqlite3.SQLITE_IOERR: "the disk refuses; everything committed is kept",
+    sqlite3.SQLITE_READONLY: "the store is read-only",
+    sqlite3.SQLITE_BUSY: "locked by another process",
+    sqlite3.SQLITE_LOCKED: "locked by another process",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened for writing",
+    sqlite3.SQLITE_PERM: "no permission",
+}
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return bool(application == 0 and tables == 0)
+
+
+def _lay_out(connection: sqlite3.Connection) -> None:
+    header = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT_VERSION};"
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {header} COMMIT;")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION_ID:
+        raise NotAStore(f"{path}: not a Mien store (application id {application:#x}, wanted {APPLICATION_ID:#x})")
+    if version > LAYOUT_VERSION:
+        raise StoreTooNew(f"{path}: written by a newer Mien (layout {version}; this one writes {LAYOUT_VERSION})")
