@@ -38,10 +38,16 @@ class Clock:
         time = None if stamp is None else stamp + self._offset
         after = None if following is None else following + self._offset
         expected = last + self.step
-        if time is not None and last < time <= self.limit and not (after is not None and last < after <= time):
+        if time is not None and last < time <= self.limit and not self._out_of_line(time, after, expected):
             return time
         if time is None or (after is not None and last < after <= self.limit):
             between = expected if after is None or after <= last else last + (after - last + 1) // 2
             return min(expected, between)
         self._offset += expected - time
         return expected
+
+    def _out_of_line(self, time: int, after: int | None, expected: int) -> bool:
+        """Of two times in the wrong order, is the earlier frame's the wrong one, as it is further from its place?"""
+        if after is None or not expected - self.step < after <= time:
+            return False
+        return time - expected > abs(after - (expected + self.step))

@@ -41,6 +41,16 @@ class Source:
     uri: str  # as shown to users: without user or password
     origin: Origin
 
+    @property
+    def live(self) -> bool:
+        """Whether it goes on until it is stopped."""
+        return isinstance(self.origin, Camera)
+
+    @property
+    def still(self) -> bool:
+        """Whether it is one picture."""
+        return isinstance(self.origin, LocalFile) and self.origin.open_footage is StillPicture
+
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
@@ -85,8 +95,8 @@ def _named(text: str) -> Iterator[Source]:
         address = Address.parse(text)
         yield Source(readable_id(address.host), address.shown, Camera(address))
         return
-    path = Path(text).expanduser()
-    if path.is_dir():
+    path = Path(text)
+    if stat.S_ISDIR(_mode(path)):
         yield from _in_folder(path)
         return
     check_readable(path)
@@ -123,16 +133,24 @@ def check_readable(path: Path) -> None:
         SourceNotFound: there is none.
         RefusedSource: it is something else, or may not be read.
     """
-    try:
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise SourceNotFound(f"there is no file or folder {path}; {_WANTED}") from error
-    except (OSError, ValueError) as error:
-        raise RefusedSource(f"{path!s:.200} cannot be looked up ({type(error).__name__}); {_WANTED}") from error
+    mode = _mode(path)
     if not stat.S_ISREG(mode):
         raise RefusedSource(f"{path} is {_kind(mode)}; {_WANTED}")
     if not os.access(path, os.R_OK):
         raise RefusedSource(f"{path} may not be read by this user; wanted a file that can be read")
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SourceNotFound(f"there is no file or folder {path}; {_WANTED}") from error
+    except (OSError, ValueError) as error:  # no permission, too long a name, a loop of links, a NUL
+        raise RefusedSource(f"{str(path)[:200]!r} cannot be looked up ({_reason(error)}); {_WANTED}") from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return str(getattr(error, "strerror", None) or error).lower()
 
 
 def _kind(mode: int) -> str:
