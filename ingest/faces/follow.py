@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ingest.faces.align import DegenerateLandmarks, similarity
 from ingest.faces.appearance import looks
 from ingest.faces.detect import CenterFace, Detection, Shrunk, shrink
-from ingest.faces.flow import motions
+from ingest.faces.flow import motion
 from ingest.faces.track import Tracker
 
 Image = NDArray[np.uint8]
@@ -74,11 +74,11 @@ class Follower:
             for track in list(tracks):
                 self._tracker.lose(track)
             return True
-        moved = motions(self._before, grey, step, [each.box for each in tracks], [each.landmarks for each in tracks])
-        for track, motion in zip(tracks, moved, strict=True):
-            track.sure = motion.sure
-            if motion.sure > 0:
-                track.box, track.landmarks = motion.box(track.box), motion.points(track.landmarks)
+        for track in tracks:
+            moved = motion(self._before, grey, step, track.box, track.landmarks)
+            track.sure = moved.sure
+            if moved.sure > 0:
+                track.box, track.landmarks = moved.box(track.box), moved.points(track.landmarks)
         return any(each.sure < SURE or each.misses or not each.confirmed for each in tracks)
 
     def _detect(self, small: Shrunk, time_us: int) -> None:

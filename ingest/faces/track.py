@@ -15,15 +15,20 @@ from ingest.faces.detect import Detection, centre_of, iou
 
 Floats = NDArray[np.float32]
 
-STRONG = 0.5  # scores from here on make the first round and start tracks at once
+STRONG = 0.5  # scores from here on make the first round, and start tracks at once where the face is in the clear
+PLAIN = 0.7  # and here where it is at the edge or beside another
+DOUBTFUL = 4  # detections in a row after which any face is believed
 LEAST_OVERLAP = 0.25  # IoU of a track's expected box and a detection
 LOOK_WEIGHT = 0.6  # cost of quite different colours, in units of IoU
 PATIENCE = 2  # detections in a row that may miss a face that flow still follows
 SPEED_GAIN = 0.4  # share of a new speed in the old one
 COASTING_S = 1.0  # the speed of a lost face is believed for this long
-SAME_LOOK = 0.42  # colours nearer than this are the same person's, when nobody else comes near
-SAME_PLACE_LOOK = 0.55  # and nearer than this where the person was expected
-MARGIN = 0.06  # by which the second best must be farther
+OTHER_LOOK = 0.6  # a face with colours farther than this is not the one expected
+LEAST_SHARE = 0.2  # of what there is to see that two looks must both show
+SAME_LOOK = 0.36  # colours nearer than this are the same person's, when nobody else comes near
+DOUBT = 1.2  # colours of a face at the edge or beside another may be this much farther
+AGEING = 0.02  # per second of absence
+SAME_PLACE_LOOK = 0.52  # and nearer than this where the person was expected
 
 
 @dataclass(slots=True)
@@ -35,12 +40,13 @@ class Track:
     box: Floats  # (4,) px of the frame, where the face is now
     landmarks: Floats  # (5, 2)
     score: float
-    look: Look | None
+    look: Look
     detected_us: int  # last detection
     centre: Floats  # (2,) of the last detection
     speed: Floats = field(default_factory=lambda: np.zeros(2, np.float32))  # px/s
     sure: float = 1.0  # of the flow since the last picture
     misses: int = 0
+    hits: int = 1  # detections so far
 
     @property
     def confirmed(self) -> bool:
@@ -90,9 +96,11 @@ class Tracker:
         cost = 1.0 - overlap.astype(np.float64)
         for row, track in enumerate(tracks):
             for column, look in enumerate(looks):
-                if track.look is not None and overlap[row, column] >= LEAST_OVERLAP:
+                if overlap[row, column] >= LEAST_OVERLAP:
                     apart, share = track.look.distance(look)
-                    cost[row, column] += LOOK_WEIGHT * apart * share
+                    cost[row, column] += (
+                        LOOK_WEIGHT * apart * share if apart < OTHER_LOOK or share < LEAST_SHARE else np.inf
+                    )
         cost[overlap < LEAST_OVERLAP] = np.inf
         return assign(cost)
 
@@ -106,40 +114,49 @@ class Tracker:
         track.centre, track.detected_us = centre, time_us
         track.box, track.landmarks, track.score = seen.box_xywh, seen.landmarks, seen.score
         track.misses, track.sure = 0, 1.0
-        track.look = look if track.look is None else track.look.blended(look, 0.1)
-        if not track.confirmed:
-            track.person = self._person(seen, look, time_us)
+        track.look = track.look.blended(look, 0.1 if track.look.clear else 0.5)
+        track.hits += 1
+        if not track.confirmed and (_plain(seen, track.look) or track.hits >= DOUBTFUL):
+            track.person = self._person(track, time_us)
 
     def _begin(self, seen: Detection, look: Look, time_us: int) -> None:
         """A face that no track expected."""
         self._tracks += 1
         centre = centre_of(seen.box_xywh)
-        person = self._person(seen, look, time_us) if seen.score >= STRONG else 0
-        self.live.append(Track(self._tracks, person, seen.box_xywh, seen.landmarks, seen.score, look, time_us, centre))
+        track = Track(self._tracks, 0, seen.box_xywh, seen.landmarks, seen.score, look, time_us, centre)
+        if _plain(seen, look):
+            track.person = self._person(track, time_us)
+        self.live.append(track)
 
-    def _person(self, seen: Detection, look: Look, time_us: int) -> int:
-        """The person who returns with this face, or a new one."""
-        ranked = sorted((self._strangeness(track, seen, look, time_us), person) for person, track in self._lost.items())
-        if ranked and ranked[0][0] < 1.0 and (len(ranked) < 2 or ranked[1][0] - ranked[0][0] > MARGIN):
-            person = ranked[0][1]
-            earlier = self._lost.pop(person)
-            return earlier.person
+    def _person(self, track: Track, time_us: int) -> int:
+        """The person who returns with this track, or a new one."""
+        fitting = [each for each in self._lost.values() if self._strangeness(each, track, time_us) < 1.0]
+        if fitting:  # of two alike the one who left later
+            best = min(
+                fitting,
+                key=lambda each: self._strangeness(each, track, time_us) + AGEING * (time_us - each.detected_us) / 1e6,
+            )
+            return self._lost.pop(best.person).person
         self._people += 1
         return self._people
 
-    def _strangeness(self, lost: Track, seen: Detection, look: Look, time_us: int) -> float:
+    def _strangeness(self, lost: Track, track: Track, time_us: int) -> float:
         """Below 1: may well be the same person."""
-        apart, share = lost.look.distance(look) if lost.look is not None else (0.5, 0.0)
+        apart, share = lost.look.distance(track.look)
         away_s = (time_us - lost.detected_us) / 1e6
-        centre = centre_of(seen.box_xywh)
         expected = lost.centre + lost.speed * np.float32(min(away_s, COASTING_S))
-        size = float(lost.box[2:].mean())
-        distance = float(np.linalg.norm(centre - expected)) / size
-        scale = float(np.sqrt(seen.box_xywh[2:].prod() / max(lost.box[2:].prod(), 1.0)))
+        distance = float(np.linalg.norm(track.centre - expected)) / float(lost.box[2:].mean())
+        scale = float(np.sqrt(track.box[2:].prod() / max(lost.box[2:].prod(), 1.0)))
         near = distance < 1.0 + away_s and 0.6 < scale < 1.7 and away_s < 3.0
-        if share < 0.3:
+        if share < LEAST_SHARE:
             return 0.9 + 0.1 * distance if near and distance < 1.0 else 2.0
-        return apart / (SAME_PLACE_LOOK if near else SAME_LOOK)
+        doubt = 1.0 if lost.look.clear and track.look.clear else DOUBT
+        return apart / doubt / (SAME_PLACE_LOOK if near else SAME_LOOK)
+
+
+def _plain(seen: Detection, look: Look) -> bool:
+    """Whether a face is seen well enough to be reported, and to say whose it is, at once."""
+    return seen.score >= (STRONG if look.clear else PLAIN)
 
 
 def assign(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
