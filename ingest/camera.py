@@ -155,6 +155,7 @@ def connected(address: Address) -> InputContainer:
     Raises:
         SourceUnavailable: with the reason in our words: FFmpeg's own hold the whole address, password included.
     """
+    started = time.monotonic()
     secure = address.url.lower().startswith("rtsps")
     try:
         return av.open(
@@ -165,7 +166,9 @@ def connected(address: Address) -> InputContainer:
             timeout=(OPEN_S, READ_S),
         )
     except Exception as error:  # noqa: BLE001 - every way of failing to connect is the same answer
-        reason = _reason(error)
+        # FFmpeg reports its own interruption as one of several errors.
+        late = time.monotonic() - started >= OPEN_S
+        reason = f"does not answer within {OPEN_S:g} s" if late else _reason(error)
     # Raised outside the handler, so that the text with the password is not even its context.
     raise SourceUnavailable(f"{address.shown} {reason}; wanted a camera that sends H.264 or HEVC over RTSP")
 
@@ -176,8 +179,6 @@ def _reason(error: Exception) -> str:
         (av.error.HTTPForbiddenError, "forbids access"),
         (av.error.HTTPNotFoundError, "knows no stream of this path"),
         (av.error.ConnectionRefusedError, "refuses the connection"),
-        (av.error.ExitError, f"does not answer within {OPEN_S:g} s"),
-        (av.error.TimeoutError, f"does not answer within {OPEN_S:g} s"),
         (av.error.InvalidDataError, "answers with something that is not RTSP"),
     )
     return next(

@@ -102,9 +102,9 @@ def test_what_this_user_may_not_read_is_refused(tmp_path: Path, monkeypatch: pyt
 def test_a_name_full_of_protocol_words_is_only_a_name(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "concat:a|b %41 ?x=1.mkv", 2)
     (source,) = sources_of([str(path)])
-    footage = next(iter(source.origin.sessions(Event())))
+    sessions = source.origin.sessions(Event())
 
-    assert footage.size_wh == (64, 48)
+    assert next(sessions).size_wh == (64, 48)
 
 
 def test_the_fingerprint_follows_content_not_name(tmp_path: Path) -> None:
