@@ -58,7 +58,7 @@ def film(
         for index in range(round(seconds * fps)):
             matrix = path_of_view(index / fps).inside(photograph.shape[1::-1], size_wh).matrix(size_wh)
             picture = cv2.warpAffine(photograph, matrix, size_wh, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture, np.uint8), format="rgb24")))
         container.mux(stream.encode())
 
 

@@ -1,0 +1,1 @@
+"""Measurements of this machine: speed, memory, recall, tracking. `make bench` prints them all."""

@@ -1,0 +1,191 @@
+"""The command line. Each command imports what it runs when it runs, so that `mien --help` is quick."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien import __version__
+
+app = typer.Typer(
+    name="mien",
+    help="Cameras and video files in, per-person facial-expression timelines out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+INPUT, OUTPUT, ANALYSIS, SERVER = "Sources", "Output", "Analysis", "Server"
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    """Cameras and video files in, per-person facial-expression timelines out."""
+    if show:
+        print(f"mien {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE…", help="Videos, pictures, folders of them, or rtsp:// cameras.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the timelines to FILE.json, .csv or .parquet.", rich_help_panel=OUTPUT, metavar="FILE"
+        ),
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the timelines in this SQLite file; the same video again continues or adds nothing. "
+            "Without it they live as long as the run.",
+            rich_help_panel=OUTPUT,
+            metavar="FILE.db",
+        ),
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Keep one small picture of each person.", rich_help_panel=OUTPUT)
+    ] = False,
+    every_n: Annotated[
+        int | None, typer.Option(help="Look at every n-th frame.  [default: 1]", min=1, rich_help_panel=ANALYSIS)
+    ] = None,
+    sample_hz: Annotated[
+        float | None,
+        typer.Option(help="Look at this many frames per second of video instead.", rich_help_panel=ANALYSIS),
+    ] = None,
+    detect_every: Annotated[
+        int,
+        typer.Option(
+            help="Search every k-th frame for faces and follow them between.", min=1, rich_help_panel=ANALYSIS
+        ),
+    ] = 3,
+    nets: Annotated[
+        str,
+        typer.Option(
+            help="Nets that read the faces, by name, separated by commas; `mien models` lists them.",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = "expressions.int8",
+    min_quality: Annotated[
+        float,
+        typer.Option(
+            help="Leave out faces whose quality (size, sharpness, pose) is lower.",
+            min=0,
+            max=1,
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = 0.0,
+    recorded_at: Annotated[
+        str | None,
+        typer.Option(
+            help="When the first frame was recorded, such as 2026-11-21T09:30:00+01:00; the answers then carry dates.",
+            rich_help_panel=ANALYSIS,
+            metavar="TIME",
+        ),
+    ] = None,
+    serve: Annotated[
+        bool | None,
+        typer.Option(
+            "--serve/--no-serve",
+            help="Show the dashboard until Ctrl-C.  [default: serve, unless --out is given]",
+            show_default=False,
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=SERVER)] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535, rich_help_panel=SERVER)] = 8000,
+    statistics: Annotated[Path | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Look at videos, pictures and cameras: a timeline of each person, as a table, a file, an API and a dashboard."""
+    from ingest.settings import IngestSettings
+    from mien.run import RunRequest, moment, run_all
+
+    request = RunRequest(
+        sources=tuple(sources),
+        out=out,
+        store=store,
+        ingest=IngestSettings(
+            every_n=every_n,
+            sample_hz=sample_hz,
+            detect_every=detect_every,
+            min_quality=min_quality,
+            recorded_at=None if recorded_at is None else moment(recorded_at),
+            keeps_pictures=pictures,
+        ),
+        nets=tuple(name.strip() for name in nets.split(",") if name.strip()),
+        serve=serve if serve is not None else out is None,
+        host=host,
+        port=port,
+        statistics=statistics,
+    )
+    raise typer.Exit(run_all(request))
+
+
+@app.command()
+def demo(
+    path: Annotated[Path, typer.Argument(help="Where to write the clip.")] = Path("demo.mp4"),
+    force: Annotated[bool, typer.Option("--force", help="Make it anew if it is there.")] = False,
+) -> None:
+    """Make a demonstration clip: NASA's portrait of an astronaut, moving and zooming."""
+    from mien.demo import make_demonstration
+
+    if force or not path.exists():
+        make_demonstration(path)
+    print(f"demonstration clip: {path}")
+
+
+class Shape(StrEnum):
+    """How an answer is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+@app.command()
+def query(
+    store: Annotated[
+        Path, typer.Argument(metavar="FILE.db", help="A store that `mien run --store` wrote.", show_default=False)
+    ],
+    person: Annotated[
+        str | None, typer.Argument(help="A person's id; without it, sources and people are listed.", show_default=False)
+    ] = None,
+    begin: Annotated[
+        str | None, typer.Option("--from", help="Seconds since the first frame, or an ISO 8601 instant.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Likewise; exclusive.")] = None,
+    every: Annotated[str | None, typer.Option(help="Mean over stretches of this length: 0.2s, 1s, 1m.")] = None,
+    channels: Annotated[str | None, typer.Option(help="Only these channels, separated by commas.")] = None,
+    shape: Annotated[Shape, typer.Option("--format", help="How to print it.")] = Shape.TABLE,
+) -> None:
+    """Ask a stored file: who was seen, and a person's timeline."""
+    from mien.query import print_people, print_timeline
+
+    if person is None:
+        print_people(store, shape.value)
+    else:
+        print_timeline(store, person, begin=begin, end=end, every=every, channels=channels, shape=shape.value)
+
+
+@app.command()
+def serve(
+    store: Annotated[
+        Path, typer.Argument(metavar="FILE.db", help="A store that `mien run --store` wrote.", show_default=False)
+    ],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
+) -> None:
+    """Show the dashboard and API of a stored file until Ctrl-C."""
+    from mien.server import serve_store
+
+    serve_store(store, host, port)

@@ -1,0 +1,81 @@
+"""How far a run has come: a bar on a terminal, a plain line now and then elsewhere."""
+
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+PLAIN_EVERY_S = 5.0
+
+
+@dataclass(slots=True)
+class Standing:
+    """Where one source stands; written by its ingest, read by the bar."""
+
+    name: str
+    frames: int = 0
+    total: int | None = None  # frames, if the source knows
+    faces: int = 0
+
+
+class Watch:
+    """Shows the standing of the sources while they are looked at."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[done]}"),
+            TextColumn("[dim]{task.fields[speed]}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            refresh_per_second=5,
+        )
+        self._tasks: dict[int, TaskID] = {}
+        self._began = time.monotonic()
+        self._next_line = self._began + PLAIN_EVERY_S
+        self._last_shown = 0.0
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._bars.stop()
+
+    def show(self, standing: Standing) -> None:
+        """Show that a source has come this far; cheap enough for every frame."""
+        now = time.monotonic()
+        if now - self._last_shown < 0.1:
+            return
+        self._last_shown = now
+        if self._console.is_terminal:
+            self._show_bar(standing)
+        elif now >= self._next_line:
+            self._next_line = now + PLAIN_EVERY_S
+            self._console.print(f"{standing.name}: {_done(standing)}, {self._speed(standing)}", highlight=False)
+
+    def _show_bar(self, standing: Standing) -> None:
+        done, speed = _done(standing), self._speed(standing)
+        task = self._tasks.get(id(standing))
+        if task is None:
+            task = self._bars.add_task(standing.name, total=standing.total, done=done, speed=speed)
+            self._tasks[id(standing)] = task
+        self._bars.update(task, completed=standing.frames, total=standing.total, done=done, speed=speed)
+
+    def _speed(self, standing: Standing) -> str:
+        return f"{standing.frames / max(time.monotonic() - self._began, 1e-3):.0f} frames/s"
+
+
+def _done(standing: Standing) -> str:
+    of = f" of {standing.total:,}" if standing.total else ""
+    return f"{standing.frames:,}{of} frames, {standing.faces:,} faces"

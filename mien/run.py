@@ -1,0 +1,160 @@
+"""The all-in-one: ingest, worker and query in one process, on the embedded bus, store and engine."""
+
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+
+import orjson
+from rich.console import Console
+
+from contract.errors import BadOutput, BadRequest
+from ingest.faces.detect import CenterFace
+from ingest.faces.follow import Follower
+from ingest.settings import IngestSettings
+from ingest.sources import Source, sources_of
+from mien.analysis import Analysis
+from mien.output import check_writable, write
+from mien.progress import Watch
+from mien.report import print_report
+from mien.server import Server, wait_for_interrupt
+from mien.timelines import Timeline, timelines
+from models.engines.onnx import OnnxEngine
+from models.zoo import find
+from query.reader import Session, SqliteReader
+from worker.pipeline import Worker
+from worker.read import Reader
+from worker.store.sqlite import SqliteStore
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+STILL_SIDE = 640  # px: a picture has one chance, so it is searched more finely than a frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What the user asked for."""
+
+    sources: tuple[str, ...]
+    out: Path | None
+    store: Path | None
+    ingest: IngestSettings
+    nets: tuple[str, ...]
+    serve: bool
+    host: str
+    port: int
+    statistics: Path | None
+
+
+def moment(text: str) -> int:
+    """µs since the epoch of an ISO 8601 instant with its zone.
+
+    Raises:
+        BadRequest: it is none, or its zone is missing.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise BadRequest(f"--recorded-at {text}: wanted an instant with its zone, such as 2026-11-21T09:30:00+01:00")
+    return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+def run_all(request: RunRequest) -> int:
+    """Look at all sources, then write and show what was found; the exit code."""
+    began = time.monotonic()
+    screen, notes = Console(highlight=False), Console(stderr=True, highlight=False)
+    sources = sources_of(request.sources)
+    if request.out is not None:
+        check_writable(request.out)
+    with ExitStack() as stack:
+        store_path = request.store or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mien-"))) / "run.db"
+        stop = stack.enter_context(_stopped_by_signals(notes))
+        store = SqliteStore(store_path)
+        stack.callback(store.close)
+        worker = Worker(store, Reader([OnnxEngine(*find(name)) for name in request.nets]))
+        if request.serve:
+            server = Server(store_path, request.host, request.port)
+            stack.callback(server.close)
+            notes.print(f"dashboard: [bold]{server.url}[/]")
+        analysis = Analysis(sources, request.ingest, _follower_factory(request.ingest), stop)
+        with Watch(notes) as watch:
+            analysis.run(worker, watch)
+        contents = _contents(store_path, analysis.sessions)
+        print_report(screen, contents)
+        if request.out is not None:
+            _write_out(request.out, contents, store_path, request.store is None, notes)
+        if request.statistics is not None:
+            request.statistics.write_bytes(orjson.dumps(analysis.statistics(worker, began)))
+        for failure in analysis.failures:
+            notes.print(f"mien: {failure}", soft_wrap=True)
+        if stop.is_set():
+            notes.print("stopped: what had been looked at is kept, the rest is marked as a gap")
+        elif request.serve and contents:
+            notes.print("Ctrl-C ends it")
+            wait_for_interrupt()
+        return BAD_INPUT if analysis.failures else INTERRUPTED if stop.is_set() else DONE
+
+
+def _follower_factory(settings: IngestSettings) -> Callable[[Source], Follower]:
+    """A fresh follower per session; the detector's session is opened once per kind of source."""
+    detectors: dict[bool, CenterFace] = {}
+
+    def new_follower(source: Source) -> Follower:
+        if source.still not in detectors:
+            detectors[source.still] = CenterFace(input_long_side=STILL_SIDE) if source.still else CenterFace()
+        return Follower(detectors[source.still], detect_every=settings.detect_every)
+
+    return new_follower
+
+
+def _contents(store: Path, wanted: list[tuple[str, str]]) -> list[tuple[Session, list[Timeline]]]:
+    """What the store holds of these sessions."""
+    reader = SqliteReader(store)
+    with reader.snapshot() as snapshot:
+        sessions = [snapshot.session(*key) for key in dict.fromkeys(wanted)]
+        contents = [(session, timelines(snapshot, session)) for session in sessions]
+    reader.close()
+    return contents
+
+
+def _write_out(
+    out: Path, contents: list[tuple[Session, list[Timeline]]], store: Path, fleeting: bool, notes: Console
+) -> None:
+    """Write the file; where that fails the store is kept, so that nothing is lost."""
+    try:
+        write(out, contents)
+        notes.print(f"written: {out}")
+    except BadOutput as error:
+        if not fleeting:
+            raise
+        kept = Path(tempfile.mkdtemp(prefix="mien-kept-")) / "run.db"
+        shutil.copy2(store, kept)
+        raise BadOutput(f"{error}; the timelines are kept in {kept} (mien query {kept})") from error
+
+
+@contextmanager
+def _stopped_by_signals(notes: Console) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second one ends the process as usual."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        notes.print("\nstopping after this frame …")
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

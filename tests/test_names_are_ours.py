@@ -1,0 +1,30 @@
+"""`models`, `worker` and `train` are generic names: a foreign package of the same name must not win (decision 0001)."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("name", ["contract", "models", "ingest", "worker", "query", "train", "mien"])
+def test_each_package_is_the_one_in_this_repository(name: str) -> None:
+    spec = find_spec(name)
+
+    assert spec is not None
+    assert spec.origin is not None
+    assert Path(spec.origin).is_relative_to(REPOSITORY)
+
+
+@pytest.mark.parametrize("name", ["contract", "ingest.pipeline", "worker.pipeline", "query.app", "mien.cli", "mien.run"])
+def test_nothing_that_a_run_needs_imports_torch(name: str) -> None:
+    heavy = "[m for m in sys.modules if m.split('.')[0] in {'torch', 'onnx', 'matplotlib', 'scipy', 'pandas'}]"
+
+    seen = subprocess.run(
+        [sys.executable, "-c", f"import sys, {name}; print({heavy})"], capture_output=True, text=True, check=True
+    )
+
+    assert seen.stdout.strip() == "[]"
