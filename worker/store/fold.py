@@ -24,7 +24,7 @@ class Seen:
     first_time: int
     last_time: int
     points: int
-    portrait: Point | None  # the best point that carries a picture
+    pictured: list[Point]  # those that carry a picture
 
 
 @dataclass(slots=True)
@@ -69,14 +69,13 @@ def changes_of(
 def seen(points: Sequence[Point]) -> Seen:
     """What points of one person add to their row."""
     times = [point.event_time for point in points]
-    pictured = [point for point in points if point.picture is not None]
     return Seen(
         source=points[0].source,
         session=points[0].session,
         first_time=min(times),
         last_time=max(times),
         points=len(points),
-        portrait=max(pictured, key=lambda point: point.quality.overall, default=None),
+        pictured=[point for point in points if point.picture is not None],
     )
 
 

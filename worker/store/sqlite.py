@@ -14,7 +14,7 @@ from contract.readings import Entry, Point, ReadingSchema
 from worker.store import Lease, Outcome
 from worker.store.check import BadBatch, checked
 from worker.store.fold import Changes, SessionKey, changes_of, seen, sessions_of
-from worker.store.sqlite_file import lock_writer, open_file, transaction, translated, unlock_writer
+from worker.store.sqlite_file import emptied_log, lock_writer, open_file, transaction, translated, unlock_writer
 
 PART_BYTES = 2048  # a part that has grown beyond is left alone; half a page keeps an append within one or two pages
 
@@ -37,6 +37,7 @@ class SqliteStore:
             unlock_writer(self._path, self._lock)
             raise
         self._turn = threading.Lock()
+        self._uncleared = False  # the write-ahead log may still hold what was erased
         self._schema: ReadingSchema | None = None  # the last one seen, its id and its bytes
         self._schema_id, self._schema_body = "", b""
 
@@ -80,8 +81,8 @@ class SqliteStore:
                 "UPDATE partitions SET epoch = ?, next_offset = ? WHERE log = ? AND partition = ?",
                 (epoch, next_offset, log, partition),
             )
-        if changes.erased:
-            self._forget_log()
+            self._uncleared |= bool(changes.erased)
+        self._clear_log()
         return Outcome.APPLIED
 
     def high_water(self, source: str, session: str) -> int | None:
@@ -100,7 +101,7 @@ class SqliteStore:
         """Move the write-ahead log into the file, as far as disk and readers allow, and let the next writer in."""
         with self._turn:
             try:
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                emptied_log(self._connection)
             except sqlite3.Error as error:  # the log stays beside the file; the next opening goes on from there
                 _log.warning("%s: the write-ahead log stays beside the store (%s)", self._path, error)
             finally:
@@ -185,9 +186,9 @@ class SqliteStore:
             "WHERE person = ? AND (picture_quality IS NULL OR picture_quality < ?) "
             "AND EXISTS (SELECT 1 FROM sessions WHERE source = ? AND session = ? AND keeps_pictures)",
             [
-                (best.picture, best.quality.overall, person, best.quality.overall, best.source, best.session)
+                (point.picture, point.quality.overall, person, point.quality.overall, point.source, point.session)
                 for person, added in additions.items()
-                if (best := added.portrait) is not None
+                for point in added.pictured
             ],
         )
 
@@ -219,7 +220,8 @@ class SqliteStore:
         )
         return self._schema_id
 
-    def _forget_log(self) -> None:
-        """Empty the write-ahead log, which still holds what was erased; a reader may delay that to the next time."""
-        with self._turn, translated(self._path):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    def _clear_log(self) -> None:
+        """Empty the write-ahead log while it may hold the erased; a reader may put that off until a later commit."""
+        if self._uncleared:
+            with self._turn, translated(self._path):
+                self._uncleared = not emptied_log(self._connection)

@@ -69,6 +69,16 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def emptied_log(connection: sqlite3.Connection) -> bool:
+    """Move the write-ahead log into the file and cut it to nothing; False: a reader still needs it."""
+    connection.execute("PRAGMA busy_timeout = 0")  # the worker does not wait for readers
+    try:
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
+    return not busy
+
+
 def lock_writer(path: Path) -> IO[bytes]:
     """The right to write the store, held until `unlock_writer` or the end of the process.
 

@@ -1,0 +1,341 @@
+"""What every store promises the worker (DESIGN.md §4). A new store joins by its harness."""
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from contract.readings import Entry
+from tests.worker.examples import SCHEMA, a_face, a_gap, a_point, a_progress, an_erasure, an_opening
+from tests.worker.store.harness import Contents, Harness, SqliteHarness, fold
+from worker.store import Lease, Outcome, Store
+
+HARNESSES: dict[str, Callable[[Path], Harness]] = {"sqlite": SqliteHarness}
+LOG = "log-a"
+
+
+@pytest.fixture(params=HARNESSES)
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
+    return HARNESSES[request.param](tmp_path)
+
+
+@pytest.fixture
+def store(harness: Harness) -> Iterator[Store]:
+    store = harness.open()
+    yield store
+    store.close()
+
+
+def commit(
+    store: Store, lease: Lease, entries: Sequence[Entry], begin: int | None = None, partition: int = 0
+) -> Outcome:
+    begin = lease.next_offset if begin is None else begin
+    return store.commit(
+        LOG,
+        partition,
+        epoch=lease.epoch,
+        previous_offset=begin,
+        next_offset=begin + len(entries),
+        entries=entries,
+        schema=SCHEMA,
+    )
+
+
+def test_a_partition_never_seen_begins_at_zero_and_its_epoch_rises_with_every_takeover(store: Store) -> None:
+    first, second, other = store.take(LOG, 0), store.take(LOG, 0), store.take("log-b", 0)
+
+    assert (first.next_offset, second.next_offset, other.next_offset) == (0, 0, 0)
+    assert second.epoch > first.epoch
+
+
+def test_what_was_applied_is_the_fold_of_the_log(store: Store, harness: Harness) -> None:
+    log = [an_opening(), a_point(1), a_point(2, "bob"), a_gap(3), a_point(4), a_progress(5, closed=True)]
+    lease = store.take(LOG, 0)
+
+    assert commit(store, lease, log[:3]) is Outcome.APPLIED
+    assert commit(store, lease, log[3:], begin=3) is Outcome.APPLIED
+
+    assert harness.contents() == fold(log)
+    assert store.take(LOG, 0).next_offset == 6
+
+
+def test_a_repeated_commit_is_stale_and_changes_nothing(store: Store, harness: Harness) -> None:
+    log = [an_opening(), a_point(1)]
+    lease = store.take(LOG, 0)
+    commit(store, lease, log)
+
+    assert commit(store, lease, log) is Outcome.STALE
+
+    assert harness.contents() == fold(log)
+
+
+def test_a_commit_behind_a_hole_is_stale(store: Store, harness: Harness) -> None:
+    lease = store.take(LOG, 0)
+
+    assert commit(store, lease, [a_point(1)], begin=1) is Outcome.STALE
+
+    assert harness.contents() == Contents()
+
+
+def test_a_zombie_is_fenced_even_with_the_right_offset(store: Store, harness: Harness) -> None:
+    zombie = store.take(LOG, 0)
+    store.take(LOG, 0)
+
+    assert commit(store, zombie, [an_opening()]) is Outcome.FENCED
+
+    assert harness.contents() == Contents()
+
+
+def test_a_partition_that_nobody_took_is_fenced(store: Store) -> None:
+    assert commit(store, Lease(1, 0), [an_opening()]) is Outcome.FENCED
+
+
+FLAWED = {
+    "an empty stretch": [],
+    "no entry at all": [a_point(1), "a point"],
+    "a face that nobody read": [a_face(1)],
+    "two channels instead of three": [a_point(1, values=(0.5, 0.5))],
+    "a value that is no number": [a_point(1, values=(0.5, float("nan"), 0.5))],
+    "whole numbers for values": [dataclasses.replace(a_point(1), values=np.array([0, 1, 0]))],
+    "a person without a name": [a_point(1, person="")],
+    "a source that is no text": [dataclasses.replace(a_point(1), source=7)],
+    "a sequence below zero": [a_point(-1)],
+    "an event time that is no integer": [dataclasses.replace(a_point(1), event_time=0.5)],
+    "an event time beyond 64 bits": [dataclasses.replace(a_point(1), event_time=2**63)],
+    "a frame number beyond 32 bits": [dataclasses.replace(a_point(1), frame=2**32)],
+    "a box that is no number": [dataclasses.replace(a_point(1), box_xywh=(0.0, float("inf"), 1.0, 1.0))],
+    "a box of three": [dataclasses.replace(a_point(1), box_xywh=(0.0, 1.0, 1.0))],
+    "a picture that is text": [dataclasses.replace(a_point(1), picture="jpeg")],
+    "a gap that ends before it begins": [dataclasses.replace(a_gap(1), end=0)],
+    "an erasure of nobody": [an_erasure(person="")],
+    "progress without a time": [dataclasses.replace(a_progress(1), event_time=None)],
+    "an opening with an infinite rate": [dataclasses.replace(an_opening(), fps=float("inf"))],
+}
+
+
+@pytest.mark.parametrize("flawed", FLAWED.values(), ids=FLAWED)
+def test_a_flawed_batch_is_refused_as_a_whole(store: Store, harness: Harness, flawed: list[Entry]) -> None:
+    lease = store.take(LOG, 0)
+    commit(store, lease, [an_opening()])
+    sound = [a_point(1, "bob"), a_gap(2)] if flawed else []
+
+    assert commit(store, lease, [*sound, *flawed], begin=1) is Outcome.REFUSED
+
+    assert harness.contents() == fold([an_opening()])
+    assert commit(store, lease, [a_point(1)], begin=1) is Outcome.APPLIED
+
+
+def test_offsets_and_entries_must_agree_in_number(store: Store, harness: Harness) -> None:
+    lease = store.take(LOG, 0)
+
+    outcome = store.commit(
+        LOG, 0, epoch=lease.epoch, previous_offset=0, next_offset=3, entries=[an_opening(), a_point(1)], schema=SCHEMA
+    )
+
+    assert outcome is Outcome.REFUSED
+    assert harness.contents() == Contents()
+
+
+def test_facts_repeated_in_another_log_are_passed_over(store: Store, harness: Harness) -> None:
+    log = [an_opening(), a_point(1), a_gap(2)]
+    commit(store, store.take(LOG, 0), log)
+    lease = store.take("log-b", 0)
+
+    outcome = store.commit(
+        "log-b", 0, epoch=lease.epoch, previous_offset=0, next_offset=4, entries=[*log, a_point(3)], schema=SCHEMA
+    )
+
+    assert outcome is Outcome.APPLIED
+    assert harness.contents() == fold([*log, a_point(3)])
+
+
+def test_the_high_water_mark_says_where_a_session_goes_on(store: Store) -> None:
+    commit(store, store.take(LOG, 0), [an_opening(), a_point(1), a_point(2)])
+
+    assert store.high_water("cam", "s1") == 2
+    assert store.high_water("cam", "s2") is None
+
+
+def test_the_erased_are_gone_and_stay_gone_when_replayed(store: Store, harness: Harness) -> None:
+    log = [an_opening(), a_point(1), a_point(2, "bob"), an_erasure("ann"), a_point(3, "ann"), a_point(4, "bob")]
+    lease = store.take(LOG, 0)
+
+    commit(store, lease, log[:2])
+    commit(store, lease, log[2:], begin=2)
+
+    found = harness.contents()
+    assert found == fold(log)
+    assert set(found.people) == set(found.points) == {"bob"}
+    assert found.erased == {"ann"}
+
+
+def test_erasing_does_not_depend_on_the_sequence_and_opens_no_session(store: Store, harness: Harness) -> None:
+    log = [an_opening(), a_point(1), an_erasure("ann", sequence=0, session="s1")]
+
+    commit(store, store.take(LOG, 0), log)
+
+    assert harness.contents().people == {}
+    assert store.high_water("cam", "s1") == 1
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_best_picture_is_kept_only_where_the_source_keeps_pictures(
+    store: Store, harness: Harness, keeps: bool
+) -> None:
+    offered = [(0.4, b"fair"), (0.9, b"best"), (0.6, b"good"), (0.99, None)]
+    points = [a_point(i, overall=quality, picture=body) for i, (quality, body) in enumerate(offered, 1)]
+    lease = store.take(LOG, 0)
+
+    commit(store, lease, [an_opening(keeps_pictures=keeps), *points[:2]])
+    commit(store, lease, points[2:], begin=3)
+
+    assert harness.contents().people["ann"]["picture"] == (b"best" if keeps else None)
+    assert store.keeps_pictures("cam", "s1") is keeps
+    assert store.keeps_pictures("cam", "never seen") is False
+
+
+def test_points_of_many_minutes_also_before_the_epoch_keep_their_order(store: Store, harness: Harness) -> None:
+    times = [-61_000_000, -1, 0, 59_999_999, 60_000_000, 30_000_000]
+    log = [an_opening(), *(a_point(i, event_time=time) for i, time in enumerate(times, 1))]
+
+    commit(store, store.take(LOG, 0), log)
+
+    assert harness.contents() == fold(log)
+
+
+def test_a_long_chunk_is_the_fold_however_it_was_cut(store: Store, harness: Harness) -> None:
+    log = [an_opening(), *(a_point(i, "ann" if i % 3 else "bob") for i in range(1, 600))]
+    lease, at, lengths = store.take(LOG, 0), 0, iter(np.random.default_rng(3).integers(1, 120, 600))
+
+    while at < len(log):
+        part = log[at : at + next(lengths)]
+        assert commit(store, lease, part, begin=at) is Outcome.APPLIED
+        at += len(part)
+
+    assert harness.contents() == fold(log)
+
+
+PARTITIONS = (0, 1)
+PEOPLE = ("ann", "bob", "eve")
+
+
+@st.composite
+def entries_of(draw: st.DrawFn, partition: int) -> Entry:
+    """Anything a log may hold, in any order: repeats, overlaps, erasures, sessions that were never opened."""
+    source, session = f"cam-{partition}", draw(st.sampled_from(["s1", "s2"]))
+    sequence = draw(st.integers(0, 12))
+    person = f"{source}/{draw(st.sampled_from(PEOPLE))}"
+    if sequence == 0:
+        return an_opening(source, session, keeps_pictures=draw(st.booleans()))
+    match draw(st.sampled_from(["point"] * 6 + ["gap", "progress", "erasure"])):
+        case "gap":
+            return a_gap(sequence, source, session)
+        case "progress":
+            return a_progress(sequence, source, session, closed=draw(st.booleans()))
+        case "erasure":
+            return an_erasure(person, sequence, source, session)
+    return a_point(
+        sequence,
+        person,
+        source,
+        session,
+        event_time=draw(st.sampled_from([-5, 0, 59_999_999, 60_000_000]) | st.integers(0, 200_000_000)),
+        overall=draw(st.sampled_from([0.2, 0.4, 0.6])),
+        values=tuple(draw(st.lists(st.sampled_from([0.0, 0.25, 0.75, 1.0]), min_size=3, max_size=3))),
+        picture=draw(st.sampled_from([None, b"one", b"two"])),
+    )
+
+
+class AnyInterleaving(RuleBasedStateMachine):
+    """Whoever commits what, in any order, however often: the store is the fold of each log before its position."""
+
+    make_harness: Callable[[Path], Harness]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="mien-store-"))
+        self.harness = type(self).make_harness(self.folder)
+        self.store = self.harness.open()
+        self.log: dict[int, list[Entry]] = {partition: [] for partition in PARTITIONS}
+        self.position = dict.fromkeys(PARTITIONS, 0)
+        self.leases: dict[int, list[Lease]] = {partition: [] for partition in PARTITIONS}
+
+    @rule(data=st.data(), partition=st.sampled_from(PARTITIONS))
+    def records_are_published(self, data: st.DataObject, partition: int) -> None:
+        self.log[partition] += data.draw(st.lists(entries_of(partition), min_size=1, max_size=8))
+
+    @rule(partition=st.sampled_from(PARTITIONS))
+    def a_worker_takes_over(self, partition: int) -> None:
+        lease = self.store.take(LOG, partition)
+        assert lease.next_offset == self.position[partition]
+        assert all(lease.epoch > older.epoch for older in self.leases[partition])
+        self.leases[partition].append(lease)
+
+    @precondition(lambda self: any(self.leases.values()))
+    @rule(data=st.data(), partition=st.sampled_from(PARTITIONS), length=st.integers(1, 10))
+    def the_owner_commits_what_is_next(self, data: st.DataObject, partition: int, length: int) -> None:
+        begin = self.position[partition]
+        part = self.log[partition][begin : begin + length]
+        if part and self.leases[partition]:
+            self.offered(partition, self.leases[partition][-1], begin, part)
+
+    @precondition(lambda self: any(self.leases.values()))
+    @rule(data=st.data(), partition=st.sampled_from(PARTITIONS))
+    def anybody_commits_anything(self, data: st.DataObject, partition: int) -> None:
+        if self.leases[partition]:
+            lease = data.draw(st.sampled_from(self.leases[partition]))
+            begin = data.draw(st.integers(0, len(self.log[partition])))
+            end = data.draw(st.integers(begin, len(self.log[partition])))
+            self.offered(partition, lease, begin, self.log[partition][begin:end])
+
+    @precondition(lambda self: any(self.leases.values()))
+    @rule(partition=st.sampled_from(PARTITIONS), flawed=st.sampled_from(list(FLAWED.values())))
+    def the_owner_commits_a_flawed_batch(self, partition: int, flawed: list[Entry]) -> None:
+        if self.leases[partition]:
+            lease, begin = self.leases[partition][-1], self.position[partition]
+            assert commit(self.store, lease, flawed, begin, partition) is Outcome.REFUSED
+
+    @rule()
+    def the_store_is_opened_again(self) -> None:
+        self.store.close()
+        self.store = self.harness.open()
+
+    def offered(self, partition: int, lease: Lease, begin: int, part: list[Entry]) -> None:
+        outcome = commit(self.store, lease, part, begin, partition)
+        if lease.epoch < self.leases[partition][-1].epoch:
+            assert outcome is Outcome.FENCED
+        elif begin != self.position[partition]:
+            assert outcome is Outcome.STALE
+        elif not part:
+            assert outcome is Outcome.REFUSED
+        else:
+            assert outcome is Outcome.APPLIED
+            self.position[partition] = begin + len(part)
+
+    @invariant()
+    def the_store_is_the_fold_of_its_logs(self) -> None:
+        applied = [entry for partition in PARTITIONS for entry in self.log[partition][: self.position[partition]]]
+        assert self.harness.contents() == fold(applied)
+        for partition in PARTITIONS:
+            assert self.harness.position(LOG, partition) == self.position[partition]
+
+    def teardown(self) -> None:
+        self.store.close()
+        shutil.rmtree(self.folder)
+
+
+def machine_over(make_harness: Callable[[Path], Harness]) -> type:
+    machine = type("Machine", (AnyInterleaving,), {"make_harness": staticmethod(make_harness)})
+    case = machine.TestCase
+    case.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+    return case
+
+
+TestSqliteUnderAnyInterleaving = machine_over(SqliteHarness)
