@@ -1,6 +1,6 @@
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -268,27 +268,20 @@ def test_a_run_after_two_interruptions_loses_and_repeats_nothing(clip: Path) -> 
     assert faces == [replace(face, sequence=0) for face in whole]
 
 
-def test_stopping_before_anything_new_adds_nothing(clip: Path) -> None:
-    first = interrupted(clip, 40)
-    again = IngestSettings(resume_after=first[-1].sequence, interrupted_at=(first[-2].sequence,))
+@pytest.mark.parametrize(("stored", "new"), [(11, [12, 13, 14]), (12, [13, 14]), (13, []), (14, []), (40, [])])
+def test_a_run_stopped_before_anything_new_says_nothing(clip: Path, stored: int, new: list[int]) -> None:
     stop = Event()
-    stop.set()
 
-    source = replace(source_at(clip), origin=NeverStopped(source_at(clip).origin))
-    assert list(records_of(source, again, OneFace, stop=stop)) == []
+    class StopsAfterNine(OneFace):  # 1 opening + 9 frames + 3 second faces: the gap has number 13
+        def see(self, frame_rgb: Rgb, media_time_us: int) -> list[SeenFace]:
+            faces = super().see(frame_rgb, media_time_us)
+            if self.seen == 9:
+                stop.set()
+            return faces
 
+    records = told(clip, IngestSettings(resume_after=stored), StopsAfterNine, stop=stop)
 
-@dataclass
-class NeverStopped:
-    """Opens its source although the run is already being stopped."""
-
-    origin: Any
-
-    def sessions(self, stop: Event) -> Iterator[Any]:
-        return self.origin.sessions(Event())
-
-    def session_id(self, footage: Any, settings: bytes) -> str:
-        return self.origin.session_id(footage, settings)
+    assert [record.sequence for record in records] == new
 
 
 class Live:

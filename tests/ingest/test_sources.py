@@ -99,9 +99,11 @@ def test_what_this_user_may_not_read_is_refused(tmp_path: Path, monkeypatch: pyt
         sources_of([str(tmp_path / "a.mp4")])
 
 
-def test_a_name_full_of_protocol_words_is_only_a_name(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "concat:a|b %41 ?x=1.mkv", 2)
-    (source,) = sources_of([str(path)])
+def test_a_name_full_of_protocol_words_is_only_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "concat:a|b %41 ?x=1.mkv", 2)
+
+    (source,) = sources_of(["concat:a|b %41 ?x=1.mkv"])
     sessions = source.origin.sessions(Event())
 
     assert next(sessions).size_wh == (64, 48)

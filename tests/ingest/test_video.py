@@ -230,10 +230,14 @@ def test_what_is_no_video_is_named_in_one_line(
     assert "\n" not in message
 
 
-def test_a_script_in_disguise_opens_no_other_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [SCRIPT, PLAYLIST.replace(b"/etc/passwd", b"other.mp4")])
+def test_ffmpeg_is_fenced_even_where_a_script_is_not_recognised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
     write_clip(tmp_path / "other.mp4", 5)
     disguised = tmp_path / "innocent.mp4"
-    disguised.write_bytes(b"\n\n# a comment first, so that only the fence of FFmpeg is left\n" + SCRIPT)
+    disguised.write_bytes(content)
+    monkeypatch.setattr("ingest.container.playlist_in", lambda head: None)
 
     with pytest.raises(UnreadableVideo):
         VideoFile(disguised)
