@@ -39,6 +39,7 @@ const page = {
     this.view = { from: begin, to: begin + span };
     this.point(null);
     describeView();
+    $("said").textContent = `Shown: ${$("shown").textContent}`;
     for (const card of this.cards) card.paint();
     clearTimeout(this.later);
     this.later = setTimeout(() => this.cards.forEach((card) => card.refresh()), 60);

@@ -78,7 +78,6 @@ export class Card {
     const chart = this.part(".chart");
     chart.addEventListener("pointermove", (event) => this.page.point(this, this.timeAt(event), event));
     chart.addEventListener("pointerleave", () => this.page.point(null));
-    chart.addEventListener("dblclick", () => this.page.fit());
     this.part(".data").addEventListener("toggle", () => this.fillTable());
   }
 
@@ -101,7 +100,7 @@ export class Card {
     const asked = (this.asked = new AbortController());
     const { view, session } = this.page;
     const every = resolution(view.to - view.from, this.width, session.step);
-    const from = every ? Math.floor(view.from / every) * every : view.from;
+    const from = every ? Math.floor(view.from / every) * every : view.from - 2 * (session.step ?? 0);
     try {
       const query = { from: from.toFixed(6), to: view.to.toFixed(6), ...(every && { every }) };
       const reply = await api.timeline(this.person.id, query, asked.signal);
@@ -129,6 +128,7 @@ export class Card {
         const [from, to] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
         if (from !== undefined && to !== undefined) this.page.show(from, to);
       });
+      plot.on("plotly_doubleclick", () => this.page.fit());
     }
     this.showShares(meansOf(this.reply, this.cells, view.from, view.to));
     this.node.dataset.drawn = `${view.from.toFixed(3)}…${view.to.toFixed(3)}`;
@@ -155,7 +155,7 @@ export class Card {
       one.append(dot, `${name} `, Object.assign(document.createElement("b"), { textContent: percent(share) }));
       return one;
     });
-    words.replaceChildren(...said, Object.assign(document.createElement("small"), { textContent: `mean share of time over ${count(n)} ${n === 1 ? "reading" : "readings"} shown` }));
+    words.replaceChildren(...said, Object.assign(document.createElement("small"), { textContent: `share of time · ${count(n)} ${n === 1 ? "reading" : "readings"} shown` }));
   }
 
   // The line of the common pointer; null takes it away.

@@ -3,8 +3,8 @@ import { EXPRESSIONS, inks, paint } from "./palette.js";
 import { outline, runsOf } from "./series.js";
 import { clock, decimalsFor, moment } from "./words.js";
 
-export const MARGIN = { left: 46, right: 14 };
-const HEIGHT = { expressions: 164, unit: 13, axis: 30 };
+export const MARGIN = { left: 46, right: 26 };
+const HEIGHT = { expressions: 164, unit: 13, axis: 24 };
 const TICKS = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400];
 
 export const draw = (node, { reply, cells, session, view, open }) => {
@@ -13,11 +13,12 @@ export const draw = (node, { reply, cells, session, view, open }) => {
   const height = HEIGHT.expressions + HEIGHT.axis + units.length * HEIGHT.unit + (units.length ? 10 : 0);
   const traces = [...areas(reply, cells, view), ...bands(session, view, node.clientWidth, ink)];
   if (units.length) traces.push(strip(reply, cells, units, ink));
-  return window.Plotly.react(node, traces, layout(session, view, ink, units, height, open), {
+  return window.Plotly.react(node, traces, { ...layout(session, view, ink, units, height, open), width: node.clientWidth }, {
     displayModeBar: false,
     responsive: false,
     doubleClick: false,
     showAxisDragHandles: false,
+    showTips: false,
   });
 };
 
@@ -105,7 +106,7 @@ const layout = (session, view, ink, units, height, open) => {
     font,
     showlegend: false,
     hovermode: false,
-    dragmode: "zoom",
+    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger scrolls the page
     barmode: "overlay",
     bargap: 0,
     xaxis: { ...axis(ink), range: [view.from, view.to], ...ticks(session, view), anchor: units.length ? "y2" : "y", showgrid: false },
