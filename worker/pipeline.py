@@ -78,12 +78,15 @@ class Worker:
 
     def _commit(self, part: Batch, entries: Sequence[Entry]) -> None:
         """Commit one partition's part of a batch; where the partition has moved on under us, the rest of the part."""
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             lease = self._lease(part[0])
-            left = part[-1].offset + 1 - lease.next_offset
-            if left <= 0:
+            left = tuple(delivery for delivery in part if delivery.offset >= lease.next_offset)
+            if not left:
                 return
-            part, entries = part[-left:], entries[-left:]
+            part, entries = left, entries[-len(left) :]
+            if attempt == 0 and part[0].offset > lease.next_offset:  # a hole, or another worker was here since
+                self._drop_lease(part[0])
+                continue
             outcome = self._offer(part, entries, lease)
             if outcome is Outcome.APPLIED:
                 return

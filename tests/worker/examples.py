@@ -108,14 +108,13 @@ def an_erasure(person: str = "ann", sequence: int = 0, source: str = "cam", sess
 
 
 def a_card(labels: tuple[str, ...], task: str = "expressions", edge: int = 32, **changes: object) -> ModelCard:
-    fields = {"name": f"fake-{task}", "version": "1", "sha256": "0" * 64, "temperature": 1.0, **changes}
+    fields = {"name": f"fake-{task}", "version": "1", "sha256": "0" * 64, "output": "logits", **changes}
     return ModelCard(
         net="fake",
         file="fake.onnx",
         task=task,
         labels=labels,
         input_edge=edge,
-        output="logits",
         training_data="none",
         licence="none",
         intended_use="tests",

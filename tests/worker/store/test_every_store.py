@@ -222,6 +222,7 @@ def test_a_long_chunk_is_the_fold_however_it_was_cut(store: Store, harness: Harn
     assert harness.contents() == fold(log)
 
 
+IN_MEMORY = Path("/dev/shm")  # opening and closing a thousand times would wait for a real disk
 PARTITIONS = (0, 1)
 PEOPLE = ("ann", "bob", "eve")
 
@@ -260,7 +261,7 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="mien-store-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="mien-store-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None))
         self.harness = type(self).make_harness(self.folder)
         self.store = self.harness.open()
         self.log: dict[int, list[Entry]] = {partition: [] for partition in PARTITIONS}

@@ -1,0 +1,20 @@
+import pytest
+
+from worker.counters import Counters
+
+
+def test_time_is_added_up_per_stage_also_when_the_stage_fails() -> None:
+    ticks = iter([10.0, 12.5, 20.0, 21.0])
+    counters = Counters()
+
+    with counters.timed("read", lambda: next(ticks)):
+        pass
+    with pytest.raises(ValueError), counters.timed("read", lambda: next(ticks)):
+        raise ValueError
+
+    assert counters.seconds == {"wait": 0.0, "read": 3.5, "picture": 0.0, "commit": 0.0}
+
+
+def test_an_unknown_stage_is_a_mistake() -> None:
+    with pytest.raises(KeyError), Counters().timed("nap"):
+        pass

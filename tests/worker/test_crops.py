@@ -1,0 +1,71 @@
+import cv2
+import numpy as np
+import pytest
+
+from tests.worker.examples import a_crop
+from worker.crops import CROP_EDGE_LIMIT, UnreadableCrop, pixels, resized
+
+
+def jpeg(picture_rgb: np.ndarray, quality: int = 95) -> bytes:
+    return cv2.imencode(".jpg", picture_rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def test_raw_pixels_are_handed_on_untouched() -> None:
+    crop = a_crop(1)
+
+    assert pixels(crop) is crop
+
+
+def test_a_jpeg_is_decoded_in_rgb_order() -> None:
+    red = np.zeros((32, 32, 3), np.uint8)
+    red[..., 0] = 200
+
+    seen = pixels(jpeg(red))
+
+    assert seen.dtype == np.uint8
+    assert np.abs(seen.astype(int) - red).max() <= 3  # JPEG of a flat colour
+
+
+JPEG = jpeg(a_crop(1))
+
+
+@pytest.mark.parametrize(
+    ("crop", "words"),
+    [
+        (b"", "0 bytes"),
+        (b"not a picture\xff\xd9", "wanted a JPEG"),
+        (JPEG[: len(JPEG) // 2], "wanted a whole JPEG"),  # its lower half would be read as grey
+        (jpeg(np.zeros((32, 16, 3), np.uint8)), r"shape \(32, 16, 3\)"),
+        (jpeg(np.zeros((CROP_EDGE_LIMIT + 8,) * 2 + (3,), np.uint8)), f"edge up to {CROP_EDGE_LIMIT} px"),
+        (np.zeros((8, 8), np.uint8), r"shape \(8, 8\)"),
+        (np.zeros((0, 0, 3), np.uint8), r"shape \(0, 0, 3\)"),
+        (np.zeros((8, 8, 3), np.float32), "float32, wanted u8"),
+        ("face.jpg", "a crop of str"),
+    ],
+)
+def test_what_is_no_square_colour_picture_is_named(crop: object, words: str) -> None:
+    with pytest.raises(UnreadableCrop, match=words):
+        pixels(crop)  # type: ignore[arg-type]
+
+
+def test_shrinking_averages_over_areas() -> None:
+    checked = (np.indices((160, 160)).sum(0) % 2 * 200).astype(np.uint8)[..., None].repeat(3, 2)
+
+    small = resized([checked, checked], 80)
+
+    assert small.shape == (2, 80, 80, 3)
+    assert (small == 100).all()  # mean of every 2x2; picking pixels would give 0 or 200
+
+
+def test_growing_interpolates_and_an_equal_edge_changes_nothing() -> None:
+    crop = a_crop(2, 32)
+
+    same, grown = resized([crop], 32)[0], resized([crop], 48)[0]
+
+    assert (same == crop).all()
+    assert grown.shape == (48, 48, 3)
+    assert abs(float(grown.mean()) - float(crop.mean())) < 2  # of 255; a resize keeps the brightness
+
+
+def test_crops_of_several_sizes_make_one_batch() -> None:
+    assert resized([a_crop(1, 32), a_crop(2, 160), a_crop(3, 64)], 64).shape == (3, 64, 64, 3)
