@@ -108,6 +108,7 @@ class Analysis:
         return {
             "frames": self.frames,
             "faces": self.faces,
+            "run_s": time.monotonic() - began,
             "start_up_s": (self.first_frame_at or began) - began,
             "ingest_cpu_s": self.ingest_cpu_s,
             "worker_s": worker.counters.seconds,

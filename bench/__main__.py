@@ -1,0 +1,84 @@
+"""`python -m bench [PART…]`: speed, tracking, recall; all of them without a name."""
+
+import statistics
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.clips import clips
+from bench.speed import Run, plain_ms, recall_and_false_positives, run_once, stage_ms
+
+ROUNDS = 3
+
+
+def speed(console: Console) -> None:
+    """`mien run` on the two clips; the best of three rounds, for the machine may be shared."""
+    folder = Path("out/bench")
+    folder.mkdir(parents=True, exist_ok=True)
+    made = clips(folder)
+    for clip in made:
+        clip.make()
+    runs: dict[str, list[Run]] = {clip.name: [] for clip in made}
+    for _ in range(ROUNDS):
+        for clip in made:
+            runs[clip.name].append(run_once(clip))
+    table = Table(title="mien run, whole process, best of 3", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name in ("clip", "frames/s", "CPU ms/frame", "× plain", "recall", "false/frame", "peak MiB", "start-up s"):
+        table.add_column(name, justify="left" if name == "clip" else "right")
+    for clip in made:
+        best = min(runs[clip.name], key=lambda run: run.wall_s)
+        cpu_ms = 1e3 * min(run.cpu_s for run in runs[clip.name]) / clip.frames
+        recall, wrong = recall_and_false_positives(clip, best.document)
+        table.add_row(
+            clip.name,
+            f"{clip.frames / best.wall_s:.0f}",
+            f"{cpu_ms:.1f}",
+            f"{plain_ms(clip) / cpu_ms:.1f}",
+            f"{recall:.4f}",
+            f"{wrong:.4f}",
+            f"{max(run.peak_mib for run in runs[clip.name]):.0f}",
+            f"{statistics.median(run.start_up_s for run in runs[clip.name]):.2f}",
+        )
+    console.print(table)
+    stages = Table(title="\nCPU ms per frame and stage", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    stages.add_column("clip")
+    rows = {clip.name: stage_ms(clip) for clip in made}
+    for stage in next(iter(rows.values())):
+        stages.add_column(stage, justify="right")
+    for name, spent in rows.items():
+        whole = sum(spent.values())
+        stages.add_row(name, *(f"{ms:.2f} ({ms / whole:.0%})" for ms in spent.values()))
+    console.print(stages)
+
+
+def tracking(console: Console) -> None:
+    """Identity on the clip of crossing people."""
+    from bench.tracking import main
+
+    main()
+
+
+def recall(console: Console) -> None:
+    """The detector on annotated pictures."""
+    from bench.recall import main
+
+    main()
+
+
+PARTS = {"speed": speed, "tracking": tracking, "recall": recall}
+
+
+def main() -> None:
+    """Run the named parts, or all."""
+    console = Console(highlight=False, width=120)
+    unknown = [name for name in sys.argv[1:] if name not in PARTS]
+    if unknown:
+        sys.exit(f"bench: no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name](console)
+
+
+if __name__ == "__main__":
+    main()
