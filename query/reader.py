@@ -6,6 +6,7 @@ Left out on purpose: writing, identity corrections and live push.
 
 import contextlib
 import itertools
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -300,6 +301,8 @@ def _person(row: tuple) -> Person:  # type: ignore[type-arg]
 def _connect(path: Path) -> sqlite3.Connection:
     """A read-only connection to a store of our layout."""
     address = path.resolve().as_uri() + "?mode=ro"
+    if not (os.access(path.parent, os.W_OK) or path.with_name(path.name + "-wal").exists()):
+        address += "&immutable=1"  # on a read-only disk nothing can change, and SQLite cannot make its index of changes
     connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=5)
     try:
         _check_layout(path, connection)

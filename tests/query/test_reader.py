@@ -145,6 +145,18 @@ def test_a_chunk_that_does_not_fit_its_schema_is_a_bad_store(store: StoreFile, r
         list(snapshot.stretches("p", 0, SECOND))
 
 
+def test_a_finished_store_on_a_read_only_disk_is_read(
+    store: StoreFile, reader: SqliteReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.session()
+    store.close()  # the last one to leave empties and removes the log
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere, so a mode proves nothing
+
+    with reader.snapshot() as snapshot:
+        assert len(snapshot.sessions()) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["store.db"]
+
+
 def test_the_query_layer_cannot_write(store: StoreFile, reader: SqliteReader) -> None:
     with reader.snapshot() as snapshot, pytest.raises(sqlite3.OperationalError, match="readonly"):
         snapshot._rows("DELETE FROM people")
