@@ -37,13 +37,20 @@ class Upright:
 
     def __call__(self, frame: av.VideoFrame) -> Rgb:
         """The picture; a fresh array."""
-        picture: Rgb = np.asarray(self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray(), np.uint8)
+        picture = _rows_of(self._reformatter.reformat(frame, format="rgb24", threads=1))
         turn = quarter_turns_deg(frame)
         if turn:
             picture = np.asarray(cv2.rotate(picture, _TURNS[turn]), np.uint8)
         if (picture.shape[1], picture.shape[0]) != self._size_wh:
             picture = fitted(picture, self._size_wh)
         return np.ascontiguousarray(picture, dtype=np.uint8)
+
+
+def _rows_of(frame: av.VideoFrame) -> Rgb:
+    """The pixels of an rgb24 frame, where possible without the copy of `to_ndarray` (0.5 ms of 1.1 at 1280x720)."""
+    plane = frame.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)  # padded at the right
+    return np.ascontiguousarray(rows[:, : 3 * frame.width]).reshape(frame.height, frame.width, 3)
 
 
 def fitted(picture: Rgb, size_wh: tuple[int, int]) -> Rgb:

@@ -14,7 +14,8 @@ from contract.errors import BadRequest, BadSource, NoVideoInSource, UnreadableVi
 from contract.labels import GapReason
 from contract.records import Face, Gap, Progress, Record, SessionOpened
 from ingest.faces.align import TEMPLATE
-from ingest.faces.follow import SeenFace
+from ingest.faces.detect import CenterFace
+from ingest.faces.follow import Follower, SeenFace
 from ingest.frames import End, Frame, Hole, Rgb, Shown, Wanted
 from ingest.pipeline import Tally, records_of
 from ingest.publish import publish_all
@@ -367,3 +368,15 @@ def test_a_still_picture_gives_its_faces_once(tmp_path: Path) -> None:
     assert [type(record) for record in records] == [SessionOpened, Face, Progress]
     assert isinstance(records[-1], Progress)
     assert (records[-1].event_time, records[-1].closed) == (1, True)
+
+
+def test_a_real_face_is_followed_through_a_real_video(shared_data: Path) -> None:
+    detector = CenterFace()
+
+    records = told(
+        shared_data / "videos" / "intel" / "asl_yes.mkv", follower=lambda: Follower(detector, detect_every=5)
+    )
+
+    faces = [record for record in records if isinstance(record, Face)]
+    assert len(faces) == 65  # one person signs in all of its 65 frames
+    assert {face.person for face in faces} == {f"asl_yes.{records[0].session}.1"}
