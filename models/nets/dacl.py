@@ -43,12 +43,13 @@ class DACL(ResNetTrunk):
     """
 
     def __init__(self, *, classes: int = 7, edge: int = 224) -> None:
-        super().__init__(PLANS[18])
         side = map_side(at_least("edge", edge, 32), 3)
+        at_least("classes", classes, 1)
+        super().__init__(PLANS[18])
         self.edge = edge
         self.attention = context_encoder(512 * side * side)
         self.attention_heads = context_heads(512)
-        self.fc = nn.Linear(512, at_least("classes", classes, 1))  # left at torch's default, as the released code does
+        self.fc = nn.Linear(512, classes)  # left at torch's default, as the released code does
 
     def forward(self, x: Tensor) -> DaclOutput | Tensor:
         """`DaclOutput` in training, logits (B, classes) in eval."""

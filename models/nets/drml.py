@@ -80,12 +80,12 @@ class DRML(nn.Module):
 
     def inference(self) -> "DRML":
         """A copy in eval mode without dropout, its region layer made of stock modules."""
-        net = copy.deepcopy(self).eval().requires_grad_(False)
+        net = copy.deepcopy(self).requires_grad_(False)
         region = net.extractor[1]
         assert isinstance(region, RegionLayer)
         net.extractor[1] = region.inference()
         net.classifier[2] = net.classifier[5] = nn.Identity()
-        return net
+        return net.eval()
 
 
 def middle_norm(name: str) -> nn.Module:

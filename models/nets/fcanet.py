@@ -42,6 +42,7 @@ class FcaNet(ResNetTrunk):
         basis: str = "orthonormal",
     ) -> None:
         plan = PLANS[depth]
+        at_least("classes", classes, 1)
         one_of("dct", dct, ("map", "released", "seven"))
         orthonormal = one_of("basis", basis, ("orthonormal", "paper")) == "orthonormal"
         at_least("edge", edge, 32)
@@ -54,7 +55,7 @@ class FcaNet(ResNetTrunk):
 
         super().__init__(plan, lambda stage: partial(attention, stage))
         self.edge = edge
-        self.fc = nn.Linear(plan.channels, at_least("classes", classes, 1))
+        self.fc = nn.Linear(plan.channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""

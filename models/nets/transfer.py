@@ -89,8 +89,8 @@ class TransFER(nn.Module):
 
     def inference(self) -> "TransFER":
         """A copy in eval mode whose MAD and MSAD are gone."""
-        net = copy.deepcopy(self).eval().requires_grad_(False)
+        net = copy.deepcopy(self).requires_grad_(False)
         for module in net.modules():
             if isinstance(module, MaskedTokens | SelfAttention):
                 module.drop = nn.Identity()
-        return net
+        return net.eval()

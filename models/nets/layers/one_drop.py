@@ -20,7 +20,7 @@ class OneDrop(nn.Module):
         """(B, choices, ...) -> the same, with the chosen entry of each unlucky sample at zero."""
         if not self.training or self.rate == 0.0:
             return x
-        lost = chosen_to_drop(len(x), x.shape[1], self.rate, x.device)  # (B, choices)
+        lost = chosen_to_drop(x.shape[0], x.shape[1], self.rate, x.device)  # (B, choices)
         return x.masked_fill(lost.reshape(*lost.shape, *[1] * (x.dim() - 2)), 0.0)
 
     def extra_repr(self) -> str:

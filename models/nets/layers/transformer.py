@@ -65,7 +65,7 @@ class TokenTransformer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, T, width) -> (B, width)."""
-        first = self.cls_token.expand(len(tokens), -1, -1)
+        first = self.cls_token.expand(tokens.shape[0], -1, -1)  # len() would fix the batch in an export
         x = torch.cat([first, tokens], 1) + self.pos_embed  # (B, T + 1, width)
         for block in self.blocks:
             x = block(x)
