@@ -18,6 +18,7 @@ from typing import Protocol
 import msgspec
 
 from contract.errors import BadStore, NotAStore, NotFound, StoreTooNew
+from contract.labels import GapReason
 from contract.points import Columns, chunk_of, unpack
 from contract.readings import ReadingSchema
 from contract.tables import APPLICATION_ID, LAYOUT_VERSION
@@ -281,8 +282,16 @@ def _session(row: tuple, people: int, gaps: list[GapSpan]) -> Session:  # type: 
         looked_at=looked,
         closed=bool(closed),
         people=people,
-        gaps=tuple(gaps),
+        gaps=tuple(_still_open(gaps, until)),
     )
+
+
+def _still_open(gaps: list[GapSpan], complete_until: int | None) -> Iterator[GapSpan]:
+    """The gaps, without what an interrupted run left open and a later one has looked at."""
+    for gap in gaps:
+        begin = max(gap.begin, complete_until or gap.begin) if gap.reason == GapReason.INTERRUPTED else gap.begin
+        if begin < gap.end:
+            yield GapSpan(begin, gap.end, gap.reason)
 
 
 def _person(row: tuple) -> Person:  # type: ignore[type-arg]

@@ -155,7 +155,7 @@ export class Card {
       one.append(dot, `${name} `, Object.assign(document.createElement("b"), { textContent: percent(share) }));
       return one;
     });
-    words.replaceChildren(...said, Object.assign(document.createElement("small"), { textContent: `share of time · ${count(n)} ${n === 1 ? "reading" : "readings"} shown` }));
+    words.replaceChildren(...said, Object.assign(document.createElement("small"), { textContent: `mean share · ${count(n)} ${n === 1 ? "reading" : "readings"} shown` }));
   }
 
   // The line of the common pointer; null takes it away.

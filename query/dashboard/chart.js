@@ -48,6 +48,7 @@ const bands = (session, view, width, ink) => {
       x: seen.map((gap) => (gap.from + gap.to) / 2),
       width: seen.map((gap) => Math.max(gap.to - gap.from, least)),
       y: seen.map(() => 1),
+      zorder: 1, // a gap shorter than a bucket shows through the mean of what is around it
       marker: {
         color: ink.hatchGround,
         line: { width: 0 },

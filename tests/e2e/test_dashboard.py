@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 import socket
 import threading
 import time
@@ -33,7 +34,7 @@ Open = Callable[..., Page]
 def browser() -> Iterator[Browser]:
     require("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         yield browser
         browser.close()
 
@@ -125,7 +126,7 @@ def test_the_people_of_a_recording_are_shown_on_one_time_axis(visit: Open) -> No
     expect(page.locator("#completeness")).to_have_text("Complete until 1:00.0")
     expect(page.locator("#models")).to_have_text("Read by fer-test 1.2 (sha256 abababababab…).")
     expect(page.locator("#note")).to_have_text("Expressions are what a face shows, not what a person feels.")
-    expect(page.locator(".words small").first).to_have_text("share of time · 1,250 readings shown")
+    expect(page.locator(".words small").first).to_have_text("mean share · 1,250 readings shown")
     expect(page.locator(".words small").first).to_be_visible()
     assert shown(page) == (0, 60)
 
