@@ -25,6 +25,20 @@ class Following(Protocol):
         """The faces in the session's next frame, which is (H, W, 3) u8 RGB."""
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is already stored of a session, from an earlier run of the same file with the same settings."""
+
+    high_water: int | None = None  # highest sequence stored; None: nothing
+    interrupted_at: tuple[int, ...] = ()  # sequences of its INTERRUPTED gaps
+    closed: bool = False  # it was looked at to its end
+
+
+def no_past(source: str, session: str) -> Past:
+    """Every session is new."""
+    return Past()
+
+
 @dataclass(slots=True)
 class Tally:
     """Where a run stands, for a progress bar. Written by one run, read by anybody."""
@@ -42,6 +56,7 @@ def records_of(
     settings: IngestSettings,
     new_follower: Callable[[], Following],
     *,
+    past: Callable[[str, str], Past] = no_past,
     stop: Event | None = None,
     tally: Tally | None = None,
 ) -> Iterator[Record]:
@@ -51,6 +66,8 @@ def records_of(
         source: one of `ingest.sources.sources_of`.
         settings: how it is looked at.
         new_follower: makes the follower of one session; it may share a detector with others.
+        past: what is stored of a (source, session); such records are not emitted again, a closed session is not
+            looked at again.
         stop: when set, a file ends with an INTERRUPTED gap to its end and stays open, a camera closes its session.
         tally: is kept up to date.
 
@@ -62,24 +79,26 @@ def records_of(
     for footage in source.origin.sessions(stop):
         session = source.origin.session_id(footage, settings.identity)
         tally.frames_expected, tally.duration = footage.frames_expected, footage.duration
-        told = _Session(source, session, settings, footage, tally).told(new_follower(), stop)
-        yield from _unsaid(_numbered(told, settings), settings.resume_after)
+        stored = past(source.id, session)
+        if not stored.closed:
+            told = _Session(source, session, settings, footage, tally).told(new_follower(), stop)
+            yield from _unsaid(_numbered(told, stored), stored)
 
 
-def _numbered(records: Iterator[Record], settings: IngestSettings) -> Iterator[Record]:
+def _numbered(records: Iterator[Record], stored: Past) -> Iterator[Record]:
     """The records with their sequence; an earlier, interrupted run used two of the numbers."""
     sequence = 0
     for record in records:
-        while sequence in settings.interrupted_at:
+        while sequence in stored.interrupted_at:
             sequence += 2  # the gap, and the progress after it
         yield replace(record, sequence=sequence)
         sequence += 1
 
 
-def _unsaid(records: Iterator[Record], resume_after: int | None) -> Iterator[Record]:
+def _unsaid(records: Iterator[Record], stored: Past) -> Iterator[Record]:
     """The records behind what is already stored."""
     for record in records:
-        if resume_after is None or record.sequence > resume_after:
+        if stored.high_water is None or record.sequence > stored.high_water:
             yield record
         elif isinstance(record, Gap) and record.reason is GapReason.INTERRUPTED:
             return  # stopped again before anything new: what is stored already says so

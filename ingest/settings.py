@@ -21,9 +21,6 @@ class IngestSettings:
     keeps_pictures: bool = False
     detector: str = ""  # name and version of what finds faces: another one makes another session
 
-    resume_after: int | None = None  # highest sequence of the session that is already stored; not emitted again
-    interrupted_at: tuple[int, ...] = ()  # sequences of stored INTERRUPTED gaps of the session
-
     def __post_init__(self) -> None:
         sampler(self.every_n, self.sample_hz)
         if self.detect_every < 1:

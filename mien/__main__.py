@@ -5,7 +5,7 @@ import sys
 from contract.errors import MienError
 from mien.cli import app
 
-BAD_INPUT = 2
+BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def main() -> None:
@@ -15,6 +15,8 @@ def main() -> None:
     except MienError as error:
         print(f"mien: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

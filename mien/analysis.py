@@ -9,12 +9,12 @@ from typing import Any
 
 from contract.bus import BusClosed, InProcessBus
 from contract.errors import BadSource
-from contract.records import Record, SessionOpened
-from ingest.pipeline import Following, Tally, records_of
+from ingest.pipeline import Following, Past, Tally, records_of
 from ingest.settings import IngestSettings
 from ingest.sources import Source
 from mien.progress import Standing, Watch
 from worker.pipeline import Worker
+from worker.store.sqlite import SqliteStore
 
 POLL_S = 0.1
 
@@ -30,8 +30,10 @@ class Analysis:
     sources: list[Source]
     settings: IngestSettings
     new_follower: Callable[[Source], Following]
+    store: SqliteStore
     stop: threading.Event
     sessions: list[tuple[str, str]] = field(default_factory=list)  # (source, session) in the order of opening
+    known: list[str] = field(default_factory=list)  # sources that an earlier run had finished
     failures: list[BadSource] = field(default_factory=list)
     frames: int = 0
     faces: int = 0
@@ -86,10 +88,9 @@ class Analysis:
             tally = Tally()
             standing = Standing(source.id)
             new_follower = partial(self.new_follower, source)
-            records = records_of(source, self.settings, new_follower, stop=self.stop, tally=tally)
+            records = records_of(source, self.settings, new_follower, past=self._past, stop=self.stop, tally=tally)
             try:
                 for record in records:
-                    self._note(record)
                     self._bus.publish(record)
                     standing.frames, standing.total, standing.faces = tally.frames, tally.frames_expected, tally.faces
                     watch.show(standing)
@@ -98,10 +99,14 @@ class Analysis:
             self.frames, self.faces = self.frames + tally.frames, self.faces + tally.faces
         self.ingest_cpu_s += time.thread_time() - began
 
-    def _note(self, record: Record) -> None:
-        if isinstance(record, SessionOpened):
-            self.sessions.append((record.source, record.session))
-            self.first_frame_at = self.first_frame_at or time.monotonic()
+    def _past(self, source: str, session: str) -> Past:
+        """Note a session when it opens, and say what the store already holds of it."""
+        self.sessions.append((source, session))
+        self.first_frame_at = self.first_frame_at or time.monotonic()
+        closed = self.store.is_closed(source, session)
+        if closed:
+            self.known.append(source)
+        return Past(self.store.high_water(source, session), self.store.interruptions(source, session), closed)
 
     def statistics(self, worker: Worker, began: float) -> dict[str, Any]:
         """Figures for the bench: counts, and seconds by stage."""

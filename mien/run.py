@@ -16,7 +16,7 @@ import orjson
 from rich.console import Console
 
 from contract.errors import BadOutput, BadRequest
-from ingest.faces.detect import CenterFace
+from ingest.faces.detect import STILL_LONG_SIDE, CenterFace
 from ingest.faces.follow import Follower
 from ingest.settings import IngestSettings
 from ingest.sources import Source, sources_of
@@ -35,7 +35,6 @@ from worker.store.sqlite import SqliteStore
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
-STILL_SIDE = 640  # px: a picture has one chance, so it is searched more finely than a frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +84,7 @@ def run_all(request: RunRequest) -> int:
             server = Server(store_path, request.host, request.port)
             stack.callback(server.close)
             notes.print(f"dashboard: [bold]{server.url}[/]")
-        analysis = Analysis(sources, request.ingest, _follower_factory(request.ingest), stop)
+        analysis = Analysis(sources, request.ingest, _follower_factory(request.ingest), store, stop)
         with Watch(notes) as watch:
             analysis.run(worker, watch)
         contents = _contents(store_path, analysis.sessions)
@@ -94,6 +93,8 @@ def run_all(request: RunRequest) -> int:
             _write_out(request.out, contents, store_path, request.store is None, notes)
         if request.statistics is not None:
             request.statistics.write_bytes(orjson.dumps(analysis.statistics(worker, began)))
+        for name in analysis.known:
+            notes.print(f"{name}: already analysed with these settings; taken from {request.store}")
         for failure in analysis.failures:
             notes.print(f"mien: {failure}", soft_wrap=True)
         if stop.is_set():
@@ -110,7 +111,7 @@ def _follower_factory(settings: IngestSettings) -> Callable[[Source], Follower]:
 
     def new_follower(source: Source) -> Follower:
         if source.still not in detectors:
-            detectors[source.still] = CenterFace(input_long_side=STILL_SIDE) if source.still else CenterFace()
+            detectors[source.still] = CenterFace(STILL_LONG_SIDE) if source.still else CenterFace()
         return Follower(detectors[source.still], detect_every=settings.detect_every)
 
     return new_follower

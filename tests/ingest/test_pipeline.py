@@ -17,7 +17,7 @@ from ingest.faces.align import TEMPLATE
 from ingest.faces.detect import CenterFace
 from ingest.faces.follow import Follower, SeenFace
 from ingest.frames import End, Frame, Hole, Rgb, Shown, Wanted
-from ingest.pipeline import Tally, records_of
+from ingest.pipeline import Past, Tally, no_past, records_of
 from ingest.publish import publish_all
 from ingest.settings import IngestSettings
 from ingest.sources import Source, sources_of
@@ -55,6 +55,11 @@ def told(
     path: Path, settings: IngestSettings = EVERY, follower: Callable[[], Any] = OneFace, **more: Any
 ) -> list[Record]:
     return list(records_of(source_at(path), settings, follower, **more))
+
+
+def stored_of(high_water: int, *interrupted_at: int) -> Callable[[str, str], Past]:
+    """A past of every session."""
+    return lambda source, session: Past(high_water, interrupted_at)
 
 
 def comparable(records: list[Record]) -> list[Record]:
@@ -117,7 +122,7 @@ def test_the_session_follows_content_and_settings_and_not_the_name(clip: Path, t
         return next(records_of(source_at(path), IngestSettings(**settings), OneFace)).session
 
     same = session(clip)
-    assert session(copy) == session(clip, every_n=1) == session(clip, resume_after=7) == same
+    assert session(copy) == session(clip, every_n=1) == same
     different = [
         session(other),
         session(clip, every_n=2),
@@ -221,11 +226,11 @@ def test_a_bad_source_says_nothing_before_its_error(
         next(records)
 
 
-def interrupted(clip: Path, after: int, settings: IngestSettings = EVERY) -> list[Record]:
+def interrupted(clip: Path, after: int, past: Callable[[str, str], Past] = no_past) -> list[Record]:
     """What a run says that is stopped after so many records."""
     stop = Event()
     records = []
-    for record in records_of(source_at(clip), settings, OneFace, stop=stop):
+    for record in records_of(source_at(clip), EVERY, OneFace, past=past, stop=stop):
         records.append(record)
         if len(records) == after:
             stop.set()
@@ -249,7 +254,7 @@ def test_an_interrupted_run_keeps_what_was_done_and_admits_the_rest(clip: Path) 
 def test_a_run_after_a_crash_says_exactly_what_is_missing(clip: Path, stored: int) -> None:
     whole = comparable(told(clip))
 
-    rest = comparable(told(clip, IngestSettings(resume_after=stored)))
+    rest = comparable(told(clip, past=stored_of(stored)))
 
     assert rest == whole[stored + 1 :]
 
@@ -258,15 +263,20 @@ def test_a_run_after_two_interruptions_loses_and_repeats_nothing(clip: Path) -> 
     whole = [record for record in comparable(told(clip)) if isinstance(record, Face)]
 
     first = interrupted(clip, 20)
-    again = IngestSettings(resume_after=first[-1].sequence, interrupted_at=(first[-2].sequence,))
-    second = interrupted(clip, 30, again)
-    again = replace(again, resume_after=second[-1].sequence, interrupted_at=(first[-2].sequence, second[-2].sequence))
-    third = told(clip, again)
+    second = interrupted(clip, 30, stored_of(first[-1].sequence, first[-2].sequence))
+    third = told(clip, past=stored_of(second[-1].sequence, first[-2].sequence, second[-2].sequence))
 
     everything = comparable([*first, *second, *third])
     assert [record.sequence for record in everything] == list(range(len(everything)))
     faces = [replace(record, sequence=0) for record in everything if isinstance(record, Face)]
     assert faces == [replace(face, sequence=0) for face in whole]
+
+
+def test_a_session_that_was_finished_is_not_looked_at_again(clip: Path) -> None:
+    tally = Tally()
+
+    assert told(clip, past=lambda source, session: Past(99, closed=True), tally=tally) == []
+    assert tally.frames == 0
 
 
 @pytest.mark.parametrize(("stored", "new"), [(11, [12, 13, 14]), (12, [13, 14]), (13, []), (14, []), (40, [])])
@@ -280,7 +290,7 @@ def test_a_run_stopped_before_anything_new_says_nothing(clip: Path, stored: int,
                 stop.set()
             return faces
 
-    records = told(clip, IngestSettings(resume_after=stored), StopsAfterNine, stop=stop)
+    records = told(clip, EVERY, StopsAfterNine, past=stored_of(stored), stop=stop)
 
     assert [record.sequence for record in records] == new
 

@@ -60,6 +60,14 @@ class Store(Protocol):
         """The highest sequence applied of a session; None: nothing yet."""
         ...
 
+    def interruptions(self, source: str, session: str) -> tuple[int, ...]:
+        """The sequences of a session's INTERRUPTED gaps: a run that goes on with it leaves these numbers out."""
+        ...
+
+    def is_closed(self, source: str, session: str) -> bool:
+        """Whether the session was looked at to its end."""
+        ...
+
     def keeps_pictures(self, source: str, session: str) -> bool:
         """Whether the session's opening said that pictures of people may be kept."""
         ...

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.labels import GapReason
 from contract.readings import Entry, Point, ReadingSchema
 from worker.store import Lease, Outcome
 from worker.store.check import BadBatch, checked
@@ -89,6 +90,20 @@ class SqliteStore:
         """The highest sequence applied of a session; None: nothing yet."""
         with self._turn, translated(self._path):
             return self._high_water((source, session))
+
+    def interruptions(self, source: str, session: str) -> tuple[int, ...]:
+        """The sequences of a session's INTERRUPTED gaps."""
+        query = "SELECT sequence FROM gaps WHERE source = ? AND session = ? AND reason = ? ORDER BY sequence"
+        with self._turn, translated(self._path):
+            rows = self._connection.execute(query, (source, session, str(GapReason.INTERRUPTED))).fetchall()
+        return tuple(sequence for (sequence,) in rows)
+
+    def is_closed(self, source: str, session: str) -> bool:
+        """Whether the session was looked at to its end."""
+        query = "SELECT closed FROM sessions WHERE source = ? AND session = ?"
+        with self._turn, translated(self._path):
+            row = self._connection.execute(query, (source, session)).fetchone()
+        return bool(row and row[0])
 
     def keeps_pictures(self, source: str, session: str) -> bool:
         """Whether the session's opening said that pictures of people may be kept."""
