@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from ipaddress import ip_address
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +21,7 @@ class Server:
         self._store = store
         self._socket = _listening(host, port)
         address, bound = self._socket.getsockname()[:2]
+        self._loopback = ip_address(address).is_loopback
         self.url = f"http://{f'[{address}]' if ':' in address else address}:{bound}"
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
@@ -36,8 +38,10 @@ class Server:
         import uvicorn
 
         from query.app import create_app
+        from query.fence import LOOPBACK_HOSTS
 
-        config = uvicorn.Config(create_app(self._store), log_level="warning", lifespan="off", timeout_keep_alive=5)
+        app = create_app(self._store, allowed_hosts=LOOPBACK_HOSTS if self._loopback else None)
+        config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_keep_alive=5)
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         self._ready.set()
