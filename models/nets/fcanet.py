@@ -66,6 +66,17 @@ class FcaNet(ResNetTrunk):
         """The channel attentions, first unit first."""
         return [module for module in self.modules() if isinstance(module, SpectralAttention)]
 
+    def channel_weights(self, x: Tensor) -> list[Tensor]:
+        """The attentions' weights for a picture, first unit first: each (B, channels) in 0..1."""
+        seen: list[Tensor] = []
+        hooks = [each.fc.register_forward_hook(lambda _m, _i, out: seen.append(out)) for each in self.attentions()]
+        try:
+            self.maps(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return seen
+
     def found_frequencies(self) -> tuple[tuple[Frequency, ...], ...]:
         """The frequencies per unit, searched or given: what a final net is built with after a search."""
         sums = (attention.dct_layer for attention in self.attentions())

@@ -104,6 +104,8 @@ class RegionLayer(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
+        if local_metadata.get("assign_to_params_buffers"):
+            error_msgs.append(f"{prefix}: the cells are copied into one tensor, so assign=True cannot be honoured")
         known = set()
         for cell in range(CELLS):
             for name, whole in self._entries().items():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from contract.errors import BadRequest
-from models.nets.layers.dct import planes, seen_through_pooling
+from models.nets.layers.dct import Array, planes, seen_through_pooling
 from models.nets.layers.frequencies import GRID, Frequency
 
 EVERY_FREQUENCY = tuple((u, v) for u in range(GRID) for v in range(GRID))
@@ -39,9 +39,8 @@ class SpectralSum(nn.Module):
         self.frequencies = plan.frequencies or ()
         basis = planes(self.frequencies, plan.side, orthonormal=plan.orthonormal)  # (n, side, side)
         repeats = group_size(channels, len(basis))
-        dtype = torch.get_default_dtype()
-        self.register_buffer("weight", basis.repeat_interleave(repeats, 0).to(dtype))
-        self.register_buffer("planes", seen_through_pooling(basis, plan.map_side).to(dtype), persistent=False)
+        self.register_buffer("weight", constant(basis.repeat(repeats, 0)))
+        self.register_buffer("planes", constant(seen_through_pooling(basis, plan.map_side)), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, map_side, map_side) -> (B, C)."""
@@ -59,9 +58,8 @@ class SearchedSum(nn.Module):
         super().__init__()
         group_size(channels, plan.groups)
         basis = planes(EVERY_FREQUENCY, plan.side, orthonormal=plan.orthonormal)
-        mapped = seen_through_pooling(basis, plan.map_side).to(torch.get_default_dtype())
         self.alpha = nn.Parameter(torch.zeros(plan.groups, len(EVERY_FREQUENCY)))
-        self.register_buffer("planes", mapped, persistent=False)  # (49, map_side, map_side)
+        self.register_buffer("planes", constant(seen_through_pooling(basis, plan.map_side)), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, map_side, map_side) -> (B, C)."""
@@ -95,6 +93,11 @@ class SpectralAttention(nn.Module):
         """(B, C, H, W) -> (B, C) in 0..1."""
         out: Tensor = self.fc(self.dct_layer(x))
         return out
+
+
+def constant(values: Array) -> Tensor:
+    """The values in torch's default precision."""
+    return torch.tensor(values, dtype=torch.get_default_dtype())
 
 
 def weighed(x: Tensor, planes: Tensor) -> Tensor:

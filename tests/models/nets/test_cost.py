@@ -1,8 +1,12 @@
 """Parameters and multiply-accumulates held to the published figures (docs/nets.md names their sources)."""
 
+import functools
+
 import pytest
 
 from models.nets.cost import cost, table
+
+cost = functools.cache(cost)  # each net is counted once for all tests
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,20 @@ def test_at_112_the_planes_fit_the_real_maps_whatever_the_dct(dct, sides):
     assert tuple(layer.planes.shape[-1] for layer in layers) == (28, 14, 7, 4)
 
 
+def test_the_channel_weights_of_a_picture_are_those_the_units_use():
+    torch.manual_seed(0)
+    net = build("fcanet18", edge=64).eval()
+    x = torch.randn(2, 3, 64, 64)
+    first = net.layer1[0]
+
+    weights = net.channel_weights(x)
+
+    assert [tuple(each.shape) for each in weights] == [(2, width) for width in (64, 128, 256, 512) for _ in range(2)]
+    branch = first.branch(net.maxpool(net.bn1(net.conv1(x)).relu()))
+    assert torch.equal(weights[0], first.att.weights(branch))
+    assert not net.layer1[0].att.fc._forward_hooks
+
+
 def test_maps_of_another_size_are_refused_and_not_guessed_at():
     net = build("fcanet18", edge=64).eval()
 

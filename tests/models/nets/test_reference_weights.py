@@ -136,7 +136,7 @@ def transfer_release(units=(3, 4, 14), width=768, depth=8, tokens=196, classes=7
         ("fcanet34", {}, fcanet_release((3, 4, 6, 3), 1)),
         ("fcanet50", {}, fcanet_release((3, 4, 6, 3), 4)),
         ("fcanet101", {}, fcanet_release((3, 4, 23, 3), 4)),
-        ("fcanet34", {"edge": 112, "dct": "released"}, fcanet_release((3, 4, 6, 3), 1)),
+        ("fcanet18", {"edge": 112, "dct": "released"}, fcanet_release((2, 2, 2, 2), 1)),
         ("drml", {}, drml_release()),
         ("drml", {"norm": "batch"}, drml_release(batch=True)),
         ("transfer", {}, transfer_release()),

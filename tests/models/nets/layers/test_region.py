@@ -104,6 +104,11 @@ def test_missing_surplus_and_misshapen_entries_are_named():
         assert name in str(refusal.value)
 
 
+def test_assigning_entries_instead_of_copying_is_refused():
+    with pytest.raises(RuntimeError, match="assign=True cannot be honoured"):
+        RegionLayer(4).load_state_dict(RegionLayer(4).state_dict(), assign=True)
+
+
 def test_without_affine_there_are_only_statistics():
     names = [name.split(".", 1)[1] for name in RegionLayer(4, affine=False).state_dict()][:5]
 
