@@ -17,7 +17,8 @@ MienError
 │   ├── UnknownNet            no such name in the zoo or the registry
 │   ├── WeightsDoNotFit       a checkpoint of another net; names the first mismatch
 │   ├── EngineDoesNotFit      an engine made for another machine, net or version
-│   └── EngineUnavailable     the library that would run it is not installed
+│   ├── EngineUnavailable     the library that would run it is not installed
+│   └── EngineFailed          the processor gave up in the middle of a batch; the process should end
 └── NotFound                  no such source or person in the store
 """
 
@@ -92,6 +93,10 @@ class EngineDoesNotFit(BadModel):
 
 class EngineUnavailable(BadModel):
     """The library that would run the engine is not installed."""
+
+
+class EngineFailed(BadModel):
+    """The processor gave up in the middle of a batch; its state is lost and the process should end."""
 
 
 class NotFound(MienError):

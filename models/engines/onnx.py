@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from contract.errors import BadModel
 from contract.model_card import ModelCard, weights_of
+from models.engines.crops import checked
 
 
 class OnnxEngine:
@@ -24,6 +25,10 @@ class OnnxEngine:
 
     def __call__(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Named outputs of crops (N, H, W, 3) u8 RGB."""
+        crops = checked(crops, self.card)
+        if len(crops) == 0:  # some graphs cannot reshape nothing; one crop tells the shapes
+            shapes = self(np.zeros((1, *(side or 32 for side in crops.shape[1:3]), 3), np.uint8))
+            return {name: values[:0] for name, values in shapes.items()}
         return dict(zip(self._outputs, self._session.run(None, {self._input: crops}), strict=True))
 
 

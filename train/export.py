@@ -1,0 +1,244 @@
+"""A net leaves as files: luminance, normalisation and net in one graph that takes u8 crops.
+
+It is written as ONNX and as an exported torch program, each compared with torch before it is written.
+"""
+
+import contextlib
+import hashlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from contract.errors import BadModel
+from contract.manifest import write_whole
+from contract.model_card import Measurement, ModelCard, write_card
+from models.engines.choose import program_card
+from models.engines.torch import open_program
+
+OPSET = 20
+MOST = 4096  # crops per batch; a bound makes the exporter's shape reasoning simpler
+LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as every JPEG and cv2.cvtColor
+TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2}
+"""Largest difference of a logit that a file of this precision may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """What a net expects of its input: values 0..1, minus `mean`, over `std`, per channel in RGB order."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    grey: bool = False  # the net was trained on grey pictures: all three channels see luminance
+
+
+class ServingGraph(nn.Module):
+    """A net behind luminance and normalisation: u8 crops in, logits out."""
+
+    mean: Tensor
+    std: Tensor
+    luminance: Tensor
+
+    def __init__(self, net: nn.Module, normalisation: Normalisation) -> None:
+        super().__init__()
+        self.net, self.grey = net, normalisation.grey
+        self.register_buffer("mean", 255 * torch.tensor(normalisation.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(normalisation.std).view(1, 3, 1, 1))
+        self.register_buffer("luminance", torch.tensor(LUMINANCE).view(1, 3, 1, 1))
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Logits (N, labels) of crops (N, H, W, 3) u8 RGB."""
+        # Cast before anything else: TensorRT lets a u8 input feed nothing but a cast.
+        pictures = crops.to(self.mean.dtype).permute(0, 3, 1, 2)  # (N, 3, H, W)
+        if self.grey:
+            pictures = (pictures * self.luminance).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+        logits: Tensor = self.net((pictures - self.mean) / self.std)
+        return logits
+
+
+def serving_graph(net: nn.Module, normalisation: Normalisation) -> ServingGraph:
+    """The net without its training-only parts, behind luminance and normalisation, in eval mode."""
+    inference = getattr(net, "inference", None)
+    return ServingGraph(inference() if inference else net, normalisation).eval()
+
+
+def export(
+    graph: ServingGraph, card: ModelCard, folder: Path, batches: Sequence[NDArray[np.uint8]], command: str
+) -> ModelCard:
+    """Write the ONNX file, the torch program and a card for each; the ONNX file's card, with hash and measurements.
+
+    Args:
+        graph: of `serving_graph`.
+        card: `file` is the name of the ONNX file, `sha256` is filled in here, `precision` is fp32.
+        folder: where all four files go, each whole or not at all, the cards last.
+        batches: crops to compare on; random ones and real ones.
+        command: what the user typed, for the card.
+
+    Raises:
+        BadModel: a file would differ from torch by more than `TOLERANCE`; then nothing is written.
+    """
+    program = trace(graph, card.input_edge)
+    model = onnx_of(program, card.output)
+    body, archive = model.SerializeToString(), archive_of(program)
+    data = f"{sum(map(len, batches))} crops, random and real"
+    name = "largest difference of a logit from torch"
+    files = []
+    for path, content, worst in (
+        (folder / card.file, body, check(model, graph, batches, TOLERANCE["fp32"])),
+        (folder / f"{Path(card.file).stem}.pt2", archive, check_program(archive, graph, batches)),
+    ):
+        measured = (*card.measurements, Measurement(name, worst, data, command))
+        digest = hashlib.sha256(content).hexdigest()
+        described = msgspec.structs.replace(card, file=path.name, sha256=digest, measurements=measured)
+        files.append((path, content, described))
+    for path, content, _ in files:
+        write_whole(path, content)
+    (onnx_path, _, onnx_card), (_, _, torch_card) = files
+    write_card(torch_card, program_card(card, folder))
+    write_card(onnx_card, onnx_path.with_suffix(".json"))
+    return onnx_card
+
+
+def trace(graph: ServingGraph, edge: int) -> torch.export.ExportedProgram:
+    """The graph as a program over «crops» (batch, edge, edge, 3) u8 with dynamic batch."""
+    crops = torch.zeros(2, edge, edge, 3, dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=MOST)
+    with _quietly():
+        return torch.export.export(graph.eval(), (crops,), dynamic_shapes={"crops": {0: batch}})
+
+
+def archive_of(program: torch.export.ExportedProgram) -> bytes:
+    """The program as a .pt2 archive without sample inputs, which torch would store as a pickle."""
+    buffer = io.BytesIO()
+    program._example_inputs = None
+    with _quietly():
+        torch.export.save(program, buffer)
+    return buffer.getvalue()
+
+
+def to_onnx(graph: ServingGraph, edge: int, output: str = "logits") -> onnx.ModelProto:
+    """The graph as ONNX: input «crops» (batch, edge, edge, 3) u8, dynamic batch."""
+    return onnx_of(trace(graph, edge), output)
+
+
+def onnx_of(program: torch.export.ExportedProgram, output: str = "logits") -> onnx.ModelProto:
+    """The program as ONNX, checked against the standard."""
+    with _quietly():
+        converted = torch.onnx.export(
+            program, (), dynamo=True, opset_version=OPSET, verbose=False, input_names=["crops"], output_names=[output]
+        )
+        assert converted is not None
+        model: onnx.ModelProto = onnx.ModelProto.FromString(converted.model_proto.SerializeToString())
+    for node in model.graph.node:
+        del node.metadata_props[:]  # stack traces with the paths of this machine
+        node.doc_string = ""
+    del model.graph.value_info[:]
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without torch's notes to its own developers."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")  # «torchvision is not installed»
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def logits_of(model: onnx.ModelProto, crops: NDArray[np.uint8], batch: int = 32) -> NDArray[np.float32]:
+    """First output of the model on the CPU, (N, labels)."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    parts = [session.run(None, {name: crops[at : at + batch]})[0] for at in range(0, len(crops), batch)]
+    return np.concatenate(parts)
+
+
+def largest_difference(model: onnx.ModelProto, graph: ServingGraph, crops: NDArray[np.uint8]) -> float:
+    """Largest absolute difference of the logits of ONNX Runtime and torch on these crops; infinite where one is NaN."""
+    with torch.inference_mode():
+        wanted = graph.eval()(torch.from_numpy(crops)).numpy()
+    return _largest(logits_of(model, crops), wanted)
+
+
+def check(model: onnx.ModelProto, graph: ServingGraph, batches: Sequence[NDArray[np.uint8]], tolerance: float) -> float:
+    """The largest difference from torch over all batches.
+
+    Raises:
+        BadModel: it exceeds the tolerance; nothing should be written then.
+    """
+    return _within(max(largest_difference(model, graph, crops) for crops in batches), tolerance, "ONNX graph")
+
+
+def check_program(archive: bytes, graph: ServingGraph, batches: Sequence[NDArray[np.uint8]]) -> float:
+    """The largest difference of the archived program from torch over all batches, read back as it will be run.
+
+    Raises:
+        BadModel: it exceeds the fp32 tolerance.
+    """
+    run = open_program(archive, "exported program").module()
+    with torch.inference_mode():
+        pairs = [(run(torch.from_numpy(crops)), graph.eval()(torch.from_numpy(crops))) for crops in batches]
+    return _within(max(_largest(seen.numpy(), wanted.numpy()) for seen, wanted in pairs), TOLERANCE["fp32"], "program")
+
+
+def _largest(seen: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    difference = float(np.abs(seen - wanted).max())
+    return difference if np.isfinite(difference) else float("inf")
+
+
+def _within(worst: float, tolerance: float, what: str) -> float:
+    if not worst <= tolerance:
+        raise BadModel(f"the exported {what} differs by {worst:.2e} in a logit, wanted at most {tolerance:.0e}")
+    return worst
+
+
+def store_halved(model: onnx.ModelProto, at_least: int = 256) -> onnx.ModelProto:
+    """The same graph, its large weights stored as float16 and cast back on loading: half the file, fp32 arithmetic."""
+    halved = onnx.ModelProto()
+    halved.CopyFrom(model)
+    casts = []
+    for index, tensor in enumerate(halved.graph.initializer):
+        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < at_least:
+            continue
+        name = tensor.name
+        values = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        halved.graph.initializer[index].CopyFrom(onnx.numpy_helper.from_array(values, f"{name}.f16"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}.f16"], [name], f"{name}.cast", to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *halved.graph.node]
+    del halved.graph.node[:]
+    halved.graph.node.extend(nodes)
+    return halved
+
+
+def store_whole(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph with weights that were stored as float16 widened again: what converters and TensorRT read best."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    at = {tensor.name: index for index, tensor in enumerate(whole.graph.initializer)}
+    for node in list(whole.graph.node):
+        if node.op_type == "Cast" and node.input[0] in at and node.attribute[0].i == onnx.TensorProto.FLOAT:
+            tensor = whole.graph.initializer[at[node.input[0]]]
+            tensor.CopyFrom(
+                onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float32), node.output[0])
+            )
+            whole.graph.node.remove(node)
+    return whole
