@@ -22,6 +22,7 @@ _GREY, _COLOUR = (np.arange(256) * BINS[0] // 256, np.clip((np.arange(256) - 88)
 _LEVELS = np.stack([_GREY, _COLOUR, _COLOUR], axis=1).astype(np.uint8)[None]  # (1, 256, 3)
 
 LEAST_PIXELS = 30
+EDGE = 0.2  # of the face: nearer to the edge of the frame it may be cut off
 LEAST_SEEN = 0.35  # share of a part that nobody else may cover
 
 
@@ -59,7 +60,8 @@ def looks(picture_rgb: Image, boxes_xywh: Floats) -> list[Look]:
     found = []
     for i, box in enumerate(boxes_xywh):
         others = [each for j, each in enumerate(boxes_xywh) if j != i and nearness[j] > nearness[i]]
-        inside = (box[:2] >= 0).all() and (box[:2] + box[2:] <= picture_rgb.shape[1::-1]).all()
+        rim = EDGE * box[2:]
+        inside = (box[:2] >= rim).all() and (box[:2] + box[2:] <= picture_rgb.shape[1::-1] - rim).all()
         alone = bool(inside) and not _touches(box, np.delete(boxes_xywh, i, axis=0))
         parts, seen = zip(*[_part(picture_rgb, box, part, others) for part in PARTS], strict=True)
         found.append(Look(np.stack(parts), np.array(seen, np.float32), alone))

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from contract.model_card import read_card, weights_of
 
 ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo" / "centerface"
+LIVE_LONG_SIDE = 320  # px; finds faces from a thirtieth of the long side of a frame
+STILL_LONG_SIDE = 640  # px; a still is looked at once, so twice the size costs little
 STRIDE = 4  # px of the net's input per cell of its output
 ALIGNMENT = 32  # sides of the net's input are multiples of this
 CANDIDATES = 300  # cells looked at, best first: a crowd fits, a poisoned picture costs no more
@@ -43,7 +45,7 @@ class CenterFace:
     """Finds faces in (H, W, 3) u8 RGB pictures, strongest first.
 
     Args:
-        input_long_side: px; the picture is scaled so that its long side fits.
+        input_long_side: px; the picture is scaled so that its long side fits; `STILL_LONG_SIDE` for stills.
         precision: the int8 graph, or the one it is checked against.
         threads: of ONNX Runtime; they do not spin.
         threshold: lowest score reported.
@@ -58,7 +60,7 @@ class CenterFace:
 
     def __init__(
         self,
-        input_long_side: int = 320,
+        input_long_side: int = LIVE_LONG_SIDE,
         precision: Literal["int8", "fp32"] = "int8",
         threads: int = 1,
         threshold: float = 0.35,

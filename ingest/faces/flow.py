@@ -51,7 +51,8 @@ def motion(before: Grey, after: Grey, step: float, box: Floats, landmarks: Float
     Only the face and what lies around it are looked at, and large faces at half the size: flow on the whole of a
     320-px picture costs four times as much.
     """
-    start = np.concatenate([landmarks, box[:2] + GRID * box[2:]]) / np.float32(step)
+    frame_points = np.concatenate([landmarks, box[:2] + GRID * box[2:]])
+    start = frame_points / step
     size = float(box[2:].mean()) / step
     low = np.maximum((box[:2] / step - SURROUNDINGS * size).astype(int), 0)
     high = ((box[:2] + box[2:]) / step + SURROUNDINGS * size).astype(int)
@@ -62,14 +63,16 @@ def motion(before: Grey, after: Grey, step: float, box: Floats, landmarks: Float
     half = 2 if size > LARGE else 1
     if half == 2:
         one, other = (each[: each.shape[0] // 2 * 2, : each.shape[1] // 2 * 2] for each in (one, other))
-        one, other = (cv2.resize(each, (each.shape[1] // 2, each.shape[0] // 2)) for each in (one, other))
+        one, other = (
+            np.asarray(cv2.resize(each, (each.shape[1] // 2, each.shape[0] // 2)), np.uint8) for each in (one, other)
+        )
     # A pixel covers i..i+1 here, OpenCV counts from its centre.
     flat = np.ascontiguousarray(((start - low) / half - 0.5)[:, None], np.float32)
     there, back, seen = _there_and_back(one, other, flat)
     errors = np.linalg.norm(back - flat, axis=2)[:, 0]
     good = seen & (errors < max(0.5, size / half * RETURNS))
-    end = ((there[:, 0] + np.float32(0.5)) * half + low).astype(np.float32)
-    return _motion(start * np.float32(step), end * np.float32(step), good, size * step)
+    end = ((there[:, 0] + 0.5) * half + low) * step
+    return _motion(frame_points, end.astype(np.float32), good, size * step)
 
 
 def _there_and_back(one: Grey, other: Grey, points: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:

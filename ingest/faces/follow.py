@@ -16,6 +16,7 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 SURE = 0.5  # share of a face's points that must agree, or the detector is asked
+SPARE, REFILL = 8.0, 0.25  # detections out of turn: at most in a row, and earned per frame
 CUT = 30.0  # mean difference of grey values from picture to picture that only a cut makes
 
 
@@ -34,8 +35,8 @@ class Follower:
     """Follows the faces of one session.
 
     A person is reported from the frame of the first strong detection; a weak one must be found again in the
-    next frame. The detector looks at every `detect_every`-th frame, and at once when a face gets lost, when a
-    weak one has turned up, or when the picture cuts.
+    next frames. The detector looks at every `detect_every`-th frame, and at once when the picture cuts, when flow
+    loses a face or when a weak one has turned up; of these last two, one in four frames in the long run.
     """
 
     def __init__(self, detector: CenterFace, *, detect_every: int = 5) -> None:
@@ -48,15 +49,19 @@ class Follower:
         self._tracker = Tracker()
         self._before: NDArray[np.uint8] | None = None
         self._since = 0  # frames since the last detection
+        self._spare = SPARE  # detections out of turn that may still be made
         self.detections = 0  # frames searched by the detector in this session
 
     def see(self, frame_rgb: Image, media_time_us: int) -> list[SeenFace]:
         """The faces in this frame; times must not go back within a session."""
         small = shrink(frame_rgb, self._detector.input_long_side)
         grey = np.asarray(cv2.cvtColor(small.picture, cv2.COLOR_RGB2GRAY), np.uint8)
-        hurry = self._move(grey, small.step)
+        cut = self._cuts(grey)
+        hurry = not cut and self._move(grey, small.step)
         self._since += 1
-        if hurry or self._since >= self._every or self._before is None:
+        self._spare = min(self._spare + REFILL, SPARE)
+        if cut or self._since >= self._every or (hurry and self._spare >= 1):
+            self._spare -= hurry and self._since < self._every
             self._detect(small, media_time_us)
         self._before = grey
         return [
@@ -65,21 +70,24 @@ class Follower:
             if each.confirmed
         ]
 
+    def _cuts(self, grey: NDArray[np.uint8]) -> bool:
+        """Whether this picture does not continue the last one; then everybody is out of sight."""
+        before = self._before
+        if before is not None and before.shape == grey.shape and _difference(before, grey) <= CUT:
+            return False
+        for track in list(self._tracker.live):
+            self._tracker.lose(track)
+        return True
+
     def _move(self, grey: NDArray[np.uint8], step: float) -> bool:
         """Move the live tracks to this picture; True: the detector should look now."""
-        tracks = self._tracker.live
-        if self._before is None:
-            return True
-        if self._before.shape != grey.shape or float(cv2.norm(self._before, grey, cv2.NORM_L1)) > CUT * grey.size:
-            for track in list(tracks):
-                self._tracker.lose(track)
-            return True
-        for track in tracks:
+        assert self._before is not None
+        for track in self._tracker.live:
             moved = motion(self._before, grey, step, track.box, track.landmarks)
             track.sure = moved.sure
             if moved.sure > 0:
                 track.box, track.landmarks = moved.box(track.box), moved.points(track.landmarks)
-        return any(each.sure < SURE or each.misses or not each.confirmed for each in tracks)
+        return any(each.sure < SURE or each.misses or not each.confirmed for each in self._tracker.live)
 
     def _detect(self, small: Shrunk, time_us: int) -> None:
         self._since = 0
@@ -88,6 +96,10 @@ class Follower:
         boxes = np.array([each.box_xywh for each in found], np.float32).reshape(-1, 4)
         width, height = small.size_wh
         self._tracker.update(found, looks(small.picture[:height, :width], boxes / np.float32(small.step)), time_us)
+
+
+def _difference(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
+    return float(cv2.norm(before, after, cv2.NORM_L1)) / after.size
 
 
 def _spans_a_face(found: Detection) -> bool:

@@ -15,9 +15,10 @@ from ingest.faces.detect import Detection, centre_of, iou
 
 Floats = NDArray[np.float32]
 
-STRONG = 0.5  # scores from here on make the first round, and start tracks at once where the face is in the clear
-PLAIN = 0.7  # and here where it is at the edge or beside another
-DOUBTFUL = 4  # detections in a row after which any face is believed
+STRONG = 0.5  # scores from here on make the first round
+BIRTH = 0.35  # scores from here on begin a track
+BELIEVED_CLEAR = ((0.6, 1), (0.5, 2))  # (score, detections) from which a track is a person
+BELIEVED = ((0.7, 1), (0.5, 4))  # who it is shows better a moment later, when more of the face has come out
 LEAST_OVERLAP = 0.25  # IoU of a track's expected box and a detection
 LOOK_WEIGHT = 0.6  # cost of quite different colours, in units of IoU
 PATIENCE = 2  # detections in a row that may miss a face that flow still follows
@@ -47,6 +48,7 @@ class Track:
     sure: float = 1.0  # of the flow since the last picture
     misses: int = 0
     hits: int = 1  # detections so far
+    best: float = 0.0  # score so far
 
     @property
     def confirmed(self) -> bool:
@@ -80,7 +82,8 @@ class Tracker:
             if not track.confirmed or track.misses > PATIENCE or track.sure < 0.5:
                 self.lose(track)
         for i in unmatched:
-            self._begin(detections[i], looks[i], time_us)
+            if detections[i].score >= BIRTH:
+                self._begin(detections[i], looks[i], time_us)
 
     def lose(self, track: Track) -> None:
         """The face is out of sight; its person may return."""
@@ -116,17 +119,22 @@ class Tracker:
         track.misses, track.sure = 0, 1.0
         track.look = track.look.blended(look, 0.1 if track.look.clear else 0.5)
         track.hits += 1
-        if not track.confirmed and (_plain(seen, track.look) or track.hits >= DOUBTFUL):
-            track.person = self._person(track, time_us)
+        self._confirm(track, time_us)
 
     def _begin(self, seen: Detection, look: Look, time_us: int) -> None:
         """A face that no track expected."""
         self._tracks += 1
         centre = centre_of(seen.box_xywh)
         track = Track(self._tracks, 0, seen.box_xywh, seen.landmarks, seen.score, look, time_us, centre)
-        if _plain(seen, look):
-            track.person = self._person(track, time_us)
+        self._confirm(track, time_us)
         self.live.append(track)
+
+    def _confirm(self, track: Track, time_us: int) -> None:
+        """Give the track a person once enough was seen of the face."""
+        track.best = max(track.best, track.score)
+        believed = BELIEVED_CLEAR if track.look.clear else BELIEVED
+        if not track.confirmed and any(track.best >= score and track.hits >= hits for score, hits in believed):
+            track.person = self._person(track, time_us)
 
     def _person(self, track: Track, time_us: int) -> int:
         """The person who returns with this track, or a new one."""
@@ -152,11 +160,6 @@ class Tracker:
             return 0.9 + 0.1 * distance if near and distance < 1.0 else 2.0
         doubt = 1.0 if lost.look.clear and track.look.clear else DOUBT
         return apart / doubt / (SAME_PLACE_LOOK if near else SAME_LOOK)
-
-
-def _plain(seen: Detection, look: Look) -> bool:
-    """Whether a face is seen well enough to be reported, and to say whose it is, at once."""
-    return seen.score >= (STRONG if look.clear else PLAIN)
 
 
 def assign(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
