@@ -178,6 +178,14 @@ def query(
 
 
 @app.command()
+def models() -> None:
+    """List the shipped weights, and what each of the four nets costs."""
+    from mien.models import print_models
+
+    print_models()
+
+
+@app.command()
 def serve(
     store: Annotated[
         Path, typer.Argument(metavar="FILE.db", help="A store that `mien run --store` wrote.", show_default=False)
