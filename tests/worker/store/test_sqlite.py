@@ -262,6 +262,22 @@ def test_a_locked_store_says_so(store: SqliteStore, path: Path) -> None:
     assert store.take(LOG, 0) == Lease(1, 0)
 
 
+def test_a_commit_that_fails_half_way_leaves_nothing_and_may_be_repeated(
+    store: SqliteStore, lease: Lease, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: SqliteStore, *chunk: object) -> None:
+        raise MemoryError
+
+    log = [an_opening(), a_point(1), an_erasure("bob")]
+    with monkeypatch.context() as broken, pytest.raises(MemoryError):
+        broken.setattr(SqliteStore, "_append", fail)  # sessions, tombstones and people are written by then
+        commit(store, lease, log)
+
+    assert SqliteHarness(path.parent).contents() == fold([])
+    assert commit(store, lease, log) is Outcome.APPLIED
+    assert SqliteHarness(path.parent).contents() == fold(log)
+
+
 def test_a_full_store_loses_nothing_and_goes_on_when_there_is_room(
     store: SqliteStore, lease: Lease, path: Path
 ) -> None:
