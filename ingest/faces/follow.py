@@ -16,6 +16,7 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 SURE = 0.5  # share of a face's points that must agree, or the detector is asked
+LONGEST_US = 250_000  # between two detections: flow over longer steps loses faces that turn or cross
 SPARE, REFILL = 8.0, 0.25  # detections out of turn: at most in a row, and earned per frame
 CUT = 30.0  # mean difference of grey values from picture to picture that only a cut makes
 
@@ -34,12 +35,13 @@ class SeenFace:
 class Follower:
     """Follows the faces of one session.
 
-    A person is reported from the frame of the first strong detection; a weak one must be found again in the
-    next frames. The detector looks at every `detect_every`-th frame, and at once when the picture cuts, when flow
+    A person is reported from the frame of the first strong detection; a weak one must be found again in the next
+    frames, except in the first picture of a session, which may be the only one. The detector looks at every
+    `detect_every`-th frame or a quarter of a second after its last look, and at once when the picture cuts, when flow
     loses a face or when a weak one has turned up; of these last two, one in four frames in the long run.
     """
 
-    def __init__(self, detector: CenterFace, *, detect_every: int = 5) -> None:
+    def __init__(self, detector: CenterFace, *, detect_every: int = 6) -> None:
         self._detector = detector
         self._every = detect_every
         self.reset()
@@ -48,7 +50,9 @@ class Follower:
         """Forget everybody: a new session begins."""
         self._tracker = Tracker()
         self._before: NDArray[np.uint8] | None = None
+        self._shape: tuple[int, ...] = ()
         self._since = 0  # frames since the last detection
+        self._looked_us = 0
         self._spare = SPARE  # detections out of turn that may still be made
         self.detections = 0  # frames searched by the detector in this session
 
@@ -56,12 +60,13 @@ class Follower:
         """The faces in this frame; times must not go back within a session."""
         small = shrink(frame_rgb, self._detector.input_long_side)
         grey = np.asarray(cv2.cvtColor(small.picture, cv2.COLOR_RGB2GRAY), np.uint8)
-        cut = self._cuts(grey)
+        cut = self._cuts(grey, frame_rgb.shape)
         hurry = not cut and self._move(grey, small.step)
         self._since += 1
         self._spare = min(self._spare + REFILL, SPARE)
-        if cut or self._since >= self._every or (hurry and self._spare >= 1):
-            self._spare -= hurry and self._since < self._every
+        due = self._since >= self._every or media_time_us - self._looked_us >= LONGEST_US
+        if cut or due or (hurry and self._spare >= 1):
+            self._spare -= not cut and not due
             self._detect(small, media_time_us)
         self._before = grey
         return [
@@ -70,10 +75,11 @@ class Follower:
             if each.confirmed
         ]
 
-    def _cuts(self, grey: NDArray[np.uint8]) -> bool:
+    def _cuts(self, grey: NDArray[np.uint8], shape: tuple[int, ...]) -> bool:
         """Whether this picture does not continue the last one; then everybody is out of sight."""
-        before = self._before
-        if before is not None and before.shape == grey.shape and _difference(before, grey) <= CUT:
+        before, same_size = self._before, self._shape == shape
+        self._shape = shape
+        if before is not None and same_size and _difference(before, grey) <= CUT:
             return False
         for track in list(self._tracker.live):
             self._tracker.lose(track)
@@ -90,7 +96,7 @@ class Follower:
         return any(each.sure < SURE or each.misses or not each.confirmed for each in self._tracker.live)
 
     def _detect(self, small: Shrunk, time_us: int) -> None:
-        self._since = 0
+        self._since, self._looked_us = 0, time_us
         self.detections += 1
         found = [each for each in self._detector.find(small) if _spans_a_face(each)]
         boxes = np.array([each.box_xywh for each in found], np.float32).reshape(-1, 4)

@@ -18,6 +18,7 @@ Floats = NDArray[np.float32]
 STRONG = 0.5  # scores from here on make the first round
 BIRTH = 0.35  # scores from here on begin a track
 BELIEVED_CLEAR = ((0.6, 1), (0.5, 2))  # (score, detections) from which a track is a person
+BELIEVED_AT_FIRST = ((STRONG, 1),)  # a still picture has no second frame
 BELIEVED = ((0.7, 1), (0.5, 4))  # who it is shows better a moment later, when more of the face has come out
 LEAST_OVERLAP = 0.25  # IoU of a track's expected box and a detection
 LOOK_WEIGHT = 0.6  # cost of quite different colours, in units of IoU
@@ -27,9 +28,10 @@ COASTING_S = 1.0  # the speed of a lost face is believed for this long
 OTHER_LOOK = 0.6  # a face with colours farther than this is not the one expected
 LEAST_SHARE = 0.2  # of what there is to see that two looks must both show
 SAME_LOOK = 0.36  # colours nearer than this are the same person's, when nobody else comes near
+SAME_PLACE_LOOK = 0.52  # and nearer than this where the person was expected
 DOUBT = 1.2  # colours of a face at the edge or beside another may be this much farther
 AGEING = 0.02  # per second of absence
-SAME_PLACE_LOOK = 0.52  # and nearer than this where the person was expected
+REMEMBERED = 64  # people out of sight, the latest
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class Tracker:
         self._lost: dict[int, Track] = {}  # by person, the last track of each person not in sight
         self._tracks = 0
         self._people = 0
+        self._opening = True  # the first picture
 
     def update(self, detections: list[Detection], looks: list[Look], time_us: int) -> None:
         """Take the detections of a picture in; the boxes of live tracks are already where they are expected in it."""
@@ -81,15 +84,18 @@ class Tracker:
             track.misses += 1
             if not track.confirmed or track.misses > PATIENCE or track.sure < 0.5:
                 self.lose(track)
-        for i in unmatched:
+        for i in sorted(unmatched):
             if detections[i].score >= BIRTH:
                 self._begin(detections[i], looks[i], time_us)
+        self._opening = False
 
     def lose(self, track: Track) -> None:
         """The face is out of sight; its person may return."""
         self.live.remove(track)
         if track.confirmed:
             self._lost[track.person] = track
+        while len(self._lost) > REMEMBERED:
+            del self._lost[next(iter(self._lost))]
 
     def _pairs(self, tracks: list[Track], detections: list[Detection], looks: list[Look]) -> list[tuple[int, int]]:
         """Which track goes on with which detection, at the least cost in all."""
@@ -132,7 +138,7 @@ class Tracker:
     def _confirm(self, track: Track, time_us: int) -> None:
         """Give the track a person once enough was seen of the face."""
         track.best = max(track.best, track.score)
-        believed = BELIEVED_CLEAR if track.look.clear else BELIEVED
+        believed = BELIEVED_AT_FIRST if self._opening else BELIEVED_CLEAR if track.look.clear else BELIEVED
         if not track.confirmed and any(track.best >= score and track.hits >= hits for score, hits in believed):
             track.person = self._person(track, time_us)
 
