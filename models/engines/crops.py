@@ -20,3 +20,8 @@ def checked(crops: NDArray[np.uint8], card: ModelCard) -> NDArray[np.uint8]:
         seen = f"{crops.shape} {crops.dtype}" if isinstance(crops, np.ndarray) else type(crops).__name__
         raise BadRequest(f"{card.name}: crops are {seen}, wanted (N, {side}, {side}, 3) uint8")
     return np.ascontiguousarray(crops)
+
+
+def noise(edge: int, count: int) -> NDArray[np.uint8]:
+    """(count, edge, edge, 3) u8 crops of noise, always the same; for comparing where no face is at hand."""
+    return np.random.default_rng(0).integers(0, 256, (count, edge, edge, 3), dtype=np.uint8)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -149,7 +150,7 @@ def find_plan(folder: Path, card: ModelCard, library: Library, gpu: Gpu | None) 
     """The first trusted plan of the card, and why each of its other plans before it was refused."""
     refused: list[str] = []
     for path in manifests(folder):
-        if not path.name.startswith(f"{card.name}."):
+        if not re.fullmatch(rf"{re.escape(card.name)}\.[0-9a-f]{{12}}{re.escape(SUFFIX)}", path.name):
             continue
         try:
             return trusted_plan(path, card, library, gpu), refused
