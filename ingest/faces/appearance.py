@@ -1,7 +1,8 @@
 """What a person looks like from a distance: colours of face, hair and clothes.
 
 Used to tell people apart when they cross, and to know them again when they return within one session. It is
-kept in the memory of the process, for the session only, and never leaves it; it says nothing of facial identity.
+kept in the memory of the process, for the session and the latest people only, and never leaves it. It is no template
+of a face: three colour histograms, which change with the shirt.
 """
 
 from dataclasses import dataclass
