@@ -79,32 +79,50 @@ def packed(points: Sequence[Point]) -> NDArray[np.void]:
     """
     if not points:
         return np.empty(0, point_dtype(0))
-    places = np.array([(point.event_time, point.frame) for point in points], np.int64)  # (n, 2)
-    if places[:, 1].min() < 0 or places[:, 1].max() > 0xFFFF_FFFF:
-        raise ValueError(f"frame numbers {places[:, 1].min()}..{places[:, 1].max()}, wanted 0..{0xFFFF_FFFF}")
-    measured = np.array([_measured(point) for point in points], np.float64)  # (n, 10)
     shapes = {point.values.shape for point in points}
     if len(shapes) > 1 or len(points[0].values.shape) != 1:
         raise ValueError(f"values of shapes {sorted(shapes)}, wanted one axis of one length")
     values = np.concatenate([point.values for point in points]).reshape(len(points), -1)  # (n, channels)
-    if not (np.isfinite(measured).all() and np.isfinite(values).all()):
+    heads = np.array([_head(point) for point in points], np.float64)  # (n, 12)
+    if not (np.isfinite(heads).all() and np.isfinite(values).all()):
         raise ValueError("a box, quality or value that is not a finite number")
+    fitted = np.rint(np.minimum(np.maximum(heads * _STEPS, _LOWEST), _HIGHEST))
+    if (fitted[:, 1] != heads[:, 1]).any():
+        raise ValueError(f"frame numbers {heads[:, 1].min():.0f}..{heads[:, 1].max():.0f}, wanted 0..{0xFFFF_FFFF}")
     rows = np.empty(len(points), point_dtype(values.shape[1]))
-    rows["dt_us"] = places[:, 0] % CHUNK_US  # never negative, also before the epoch
-    rows["frame"] = places[:, 1]
-    rows["box_xywh"] = np.clip(np.rint(measured[:, :4] * BOX_STEP), -32768, 32767)
-    shares = np.rint(np.clip(measured[:, 4:7], 0.0, 1.0) * SHARE_STEP)
-    rows["quality"], rows["sharpness"], rows["score"] = shares.T
-    rows["yaw_deg"], rows["pitch_deg"], rows["roll_deg"] = np.rint(np.clip(measured[:, 7:], -128.0, 127.0)).T
-    rows["values"] = np.rint(np.clip(values, 0.0, 1.0) * np.float64(VALUE_STEP))
+    rows["box_xywh"] = fitted[:, 2:6]
+    for name, column in _COLUMNS:
+        rows[name] = fitted[:, column]
+    rows["values"] = np.rint(np.minimum(np.maximum(values, 0.0), 1.0) * np.float64(VALUE_STEP))
     return rows
 
 
-def _measured(point: Point) -> tuple[float, ...]:
+_COLUMNS = [
+    (field[0], column) for field, column in zip(POINT_HEAD, (0, 1, 2, *range(6, 12)), strict=True) if column != 2
+]
+_STEPS = np.array([1, 1, *[BOX_STEP] * 4, *[SHARE_STEP] * 3, 1, 1, 1])
+_LOWEST = np.array([0, 0, *[-32768] * 4, 0, 0, 0, *[-128] * 3])
+_HIGHEST = np.array([CHUNK_US, 0xFFFF_FFFF, *[32767] * 4, *[SHARE_STEP] * 3, *[127] * 3])
+
+
+def _head(point: Point) -> tuple[float, ...]:
+    """The numbers of POINT_HEAD, one per column of the three arrays above; every one fits a float64 exactly."""
     x, y, width, height = point.box_xywh
     quality = point.quality
-    shares = (quality.overall, quality.sharpness, quality.score)
-    return (x, y, width, height, *shares, quality.yaw_deg, quality.pitch_deg, quality.roll_deg)
+    return (
+        point.event_time % CHUNK_US,  # never negative, also before the epoch
+        point.frame,
+        x,
+        y,
+        width,
+        height,
+        quality.overall,
+        quality.sharpness,
+        quality.score,
+        quality.yaw_deg,
+        quality.pitch_deg,
+        quality.roll_deg,
+    )
 
 
 def unpack(blobs: Sequence[tuple[int, bytes]], channels: int) -> Columns:

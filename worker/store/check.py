@@ -43,23 +43,27 @@ def checked(
 
 def _flaw_of_points(points: Sequence[Point], channels: int) -> str | None:
     """What is wrong with any of the points, looked at column by column; None: nothing."""
+    if not points:
+        return None
     names = {name for point in points for name in (point.source, point.session, point.person)}
     if not all(map(_is_name, names)):
         return f"sources, sessions and people named {sorted(map(repr, names))}"
-    numbers = [number for point in points for number in (point.sequence, point.frame)]
-    if not all(map(_is_count, numbers)):
-        return f"sequences or frames {[number for number in numbers if not _is_count(number)]} are no count"
-    if not all(_is_time(point.event_time) for point in points):
-        return f"event times {[point.event_time for point in points if not _is_time(point.event_time)]} are no µs"
-    seen = {_shape(point.values) for point in points}
-    if seen - {("f", (channels,))}:
-        return f"values are {seen}, the reading schema wants floats ({channels},)"
+    for wanted, numbers in (
+        ("sequences from 0 on", [point.sequence for point in points]),
+        ("frames from 0 on", [point.frame for point in points]),
+        ("event times in µs", [point.event_time for point in points]),
+    ):
+        lowest = -INT64_MAX if wanted.startswith("event") else 0
+        if set(map(type, numbers)) != {int} or min(numbers) < lowest or max(numbers) > INT64_MAX:
+            return f"{numbers}, wanted {wanted}"
+    seen = {type(point.values) for point in points}
+    if seen != {np.ndarray}:
+        return f"values are {seen}, wanted arrays"
+    shapes = {(point.values.dtype.kind, point.values.shape) for point in points}
+    if shapes != {("f", (channels,))}:
+        return f"values are {shapes}, the reading schema wants floats ({channels},)"
     pictures = {type(point.picture) for point in points}
     return None if pictures <= {bytes, NoneType} else f"pictures are {pictures}, wanted JPEG bytes"
-
-
-def _shape(values: object) -> tuple[str, tuple[int, ...]]:
-    return (values.dtype.kind, values.shape) if isinstance(values, np.ndarray) else (type(values).__name__, ())
 
 
 def _flaw(entry: Entry) -> str | None:

@@ -7,7 +7,7 @@ harmlessly, and forgetting somebody must not depend on where the request was num
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from contract.points import chunk_of
+from contract.points import CHUNK_US
 from contract.readings import Entry, Point
 from contract.records import Erase, Gap, Progress, SessionOpened
 
@@ -48,21 +48,23 @@ def changes_of(
     """What the entries change, given the stored marks of their sessions and which people the store has forgotten."""
     changes = Changes(erased={entry.person for entry in entries if type(entry) is Erase})
     forgotten = changes.erased | erased_among({entry.person for entry in entries if type(entry) is Point})
+    mark_of = dict(marks)
     row = -1
     for entry in entries:
-        if type(entry) is Erase:
+        kind = type(entry)
+        row += kind is Point
+        if kind is Erase:
             continue
-        row += type(entry) is Point
         key = (entry.source, entry.session)
-        mark = changes.marks.get(key, marks.get(key))
+        mark = mark_of.get(key)
         if mark is not None and entry.sequence <= mark:
             continue
-        changes.marks[key] = entry.sequence
-        if type(entry) is not Point:
+        mark_of[key] = changes.marks[key] = entry.sequence
+        if not isinstance(entry, Point):
             _note(entry, changes)
         elif entry.person not in forgotten:
+            changes.rows.setdefault((entry.person, entry.event_time // CHUNK_US), []).append(row)
             changes.people.setdefault(entry.person, []).append(entry)
-            changes.rows.setdefault((entry.person, chunk_of(entry.event_time)), []).append(row)
     return changes
 
 

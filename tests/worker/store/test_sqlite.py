@@ -269,9 +269,10 @@ def test_a_commit_that_fails_half_way_leaves_nothing_and_may_be_repeated(
         raise MemoryError
 
     log = [an_opening(), a_point(1), an_erasure("bob")]
-    with monkeypatch.context() as broken, pytest.raises(MemoryError):
-        broken.setattr(SqliteStore, "_append", fail)  # sessions, tombstones and people are written by then
+    monkeypatch.setattr(SqliteStore, "_append", fail)  # sessions, tombstones and people are written by then
+    with pytest.raises(MemoryError):
         commit(store, lease, log)
+    monkeypatch.undo()
 
     assert SqliteHarness(path.parent).contents() == fold([])
     assert commit(store, lease, log) is Outcome.APPLIED
