@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from contract.errors import BadRequest
+from ingest.faces.follow import DETECT_EVERY
 from ingest.sampling import sampler
 
 
@@ -14,7 +15,7 @@ class IngestSettings:
 
     every_n: int | None = None  # look at frames 0, n, 2n …
     sample_hz: float | None = None  # or at so many per second of media time
-    detect_every: int = 1  # of the frames looked at, search every k-th for faces and follow between
+    detect_every: int = DETECT_EVERY  # of the frames looked at, search every k-th for faces and follow between
     crop_edge: int = 160  # px
     min_quality: float = 0.0  # faces below are not reported; 0: all are
     recorded_at: int | None = None  # µs since the epoch, of the first frame; None: event times count from it

@@ -64,11 +64,13 @@ def run(
         typer.Option(help="Look at this many frames per second of video instead.", rich_help_panel=ANALYSIS),
     ] = None,
     detect_every: Annotated[
-        int,
+        int | None,
         typer.Option(
-            help="Search every k-th frame for faces and follow them between.", min=1, rich_help_panel=ANALYSIS
+            help="Search every k-th frame for faces and follow them between.  [default: 5]",
+            min=1,
+            rich_help_panel=ANALYSIS,
         ),
-    ] = 3,
+    ] = None,
     nets: Annotated[
         str,
         typer.Option(
@@ -107,6 +109,7 @@ def run(
     statistics: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Look at videos, pictures and cameras: a timeline of each person, as a table, a file, an API and a dashboard."""
+    from ingest.faces.follow import DETECT_EVERY
     from ingest.settings import IngestSettings
     from mien.run import RunRequest, moment, run_all
 
@@ -117,7 +120,7 @@ def run(
         ingest=IngestSettings(
             every_n=every_n,
             sample_hz=sample_hz,
-            detect_every=detect_every,
+            detect_every=detect_every or DETECT_EVERY,
             min_quality=min_quality,
             recorded_at=None if recorded_at is None else moment(recorded_at),
             keeps_pictures=pictures,

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
+import cv2
 import orjson
 from rich.console import Console
 
@@ -70,6 +71,7 @@ def moment(text: str) -> int:
 def run_all(request: RunRequest) -> int:
     """Look at all sources, then write and show what was found; the exit code."""
     began = time.monotonic()
+    cv2.setNumThreads(1)  # ingest and worker have a thread each; OpenCV's pool only costs them
     screen, notes = Console(highlight=False), Console(stderr=True, highlight=False)
     sources = sources_of(request.sources)
     if request.out is not None:
