@@ -20,7 +20,7 @@ LONGEST_US = 250_000  # between two detections: flow over longer steps loses fac
 SPARE, REFILL = 8.0, 0.25  # detections out of turn: at most in a row, and earned per frame
 CUT = 30.0  # mean difference of grey values from picture to picture that only a cut makes
 
-DETECT_EVERY = 5  # frames; IDF1 on crossing_people 0.972, 0.961, 0.957, 0.941 with 3, 5, 6, 8: decision 0006
+DETECT_EVERY = 5  # frames; IDF1 on crossing_people 0.972, 0.961, 0.957, 0.941 with 3, 5, 6, 8: decision 0005
 
 
 @dataclass(slots=True)
