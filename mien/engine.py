@@ -1,6 +1,7 @@
 """`mien engine`: nets become files that run, and plans are looked after."""
 
 import importlib
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,12 +71,14 @@ def build(
         batches, targets = Batches(least, best, most), tuple(target or ())
         return recipe_for(library, gpu, precision, batches, targets, hardware, version_compatible)
 
+    sources = folder / "onnx"  # what plans are rebuilt from
     for name in wanted:
-        card, home = _card(name, folder)
-        recipe = recipe_in(precision or card.precision)  # refuses before anything is converted
-        crops = _crops(data, card.input_edge)
-        if recipe.precision != card.precision:
-            card, home = _train("build").in_precision(card, home, recipe.precision, folder, crops), folder
+        with tempfile.TemporaryDirectory() as scratch:
+            card, home = _card(name, sources if precision in (None, "fp32") else Path(scratch))
+            recipe = recipe_in(precision or card.precision)  # refuses before anything is converted
+            crops = _crops(data, card.input_edge)
+            if recipe.precision != card.precision:
+                card, home = _train("build").in_precision(card, home, recipe.precision, sources, crops), sources
         begun = time.perf_counter()
         with _progress(card.name) as watch:
             measure = _measure(card, home, library, gpu, crops)
@@ -84,7 +87,7 @@ def build(
         print(f"{card.name:24} {seconds:>8} {plan.manifest.plan_bytes:>13,} bytes  {plan.manifest.plan_file}")
         for number in plan.manifest.accuracy:
             print(f"  {number.name}: {number.value:.3g} ({number.data})")
-    size = sum(each.stat().st_size for each in folder.iterdir() if each.is_file())
+    size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
     print(f"{folder}: {size:,} bytes in all; {_described(recipe)}")
 
 
@@ -174,7 +177,7 @@ def _card(wanted: str, out: Path) -> tuple[ModelCard, Path]:
         return zoo.find(wanted)
     if wanted not in nets.names():
         raise BadModel(f"no net or card {wanted!r}; there is {', '.join((*zoo.cards(), *nets.names()))}")
-    return _train("build").export_net(wanted, out), out
+    return _train("build").export_net(wanted, out, command="mien engine build", program_too=False), out
 
 
 def _crops(data: Path | None, edge: int, most: int = CALIBRATION_CROPS) -> Any:

@@ -61,6 +61,7 @@ def export_net(
     real: NDArray[np.uint8] | None = None,
     edge: int | None = None,
     command: str = "mien engine export",
+    program_too: bool = True,
 ) -> ModelCard:
     """Write a net of the registry as ONNX, torch program and cards; random weights where none are given.
 
@@ -71,6 +72,7 @@ def export_net(
         real: crops to compare on, beside random ones.
         edge: of the input, px; by default the one that is served.
         command: for the card.
+        program_too: write the torch program as well?
 
     Raises:
         BadModel: unknown net, foreign weights, or a file that differs from torch.
@@ -101,7 +103,7 @@ def export_net(
         source=known.paper,
     )
     batches = [noise(edge, 4)] if real is None else [noise(edge, 4), real]
-    return export(serving_graph(net.eval(), normalisation), card, folder, batches, command)
+    return export(serving_graph(net.eval(), normalisation), card, folder, batches, command, program_too)
 
 
 def in_precision(card: ModelCard, folder: Path, precision: str, out: Path, crops: Crops | None) -> ModelCard:

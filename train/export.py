@@ -73,7 +73,12 @@ def serving_graph(net: nn.Module, normalisation: Normalisation) -> ServingGraph:
 
 
 def export(
-    graph: ServingGraph, card: ModelCard, folder: Path, batches: Sequence[NDArray[np.uint8]], command: str
+    graph: ServingGraph,
+    card: ModelCard,
+    folder: Path,
+    batches: Sequence[NDArray[np.uint8]],
+    command: str,
+    program_too: bool = True,
 ) -> ModelCard:
     """Write the ONNX file, the torch program and a card for each; the ONNX file's card, with hash and measurements.
 
@@ -83,30 +88,30 @@ def export(
         folder: where all four files go, each whole or not at all, the cards last.
         batches: crops to compare on; random ones and real ones.
         command: what the user typed, for the card.
+        program_too: write the torch program? TensorRT needs none.
 
     Raises:
         BadModel: a file would differ from torch by more than `TOLERANCE`; then nothing is written.
     """
     program = trace(graph, card.input_edge)
     model = onnx_of(program, card.output)
-    body, archive = model.SerializeToString(), archive_of(program)
-    data = f"{sum(map(len, batches))} crops, random and real"
-    name = "largest difference of a logit from torch"
-    files = []
-    for path, content, worst in (
-        (folder / card.file, body, check(model, graph, batches, TOLERANCE["fp32"])),
-        (folder / f"{Path(card.file).stem}.pt2", archive, check_program(archive, graph, batches)),
+    files = [(card.file, model.SerializeToString(), check(model, graph, batches, TOLERANCE["fp32"]))]
+    if program_too:
+        archive = archive_of(program)
+        files.append((f"{Path(card.file).stem}.pt2", archive, check_program(archive, graph, batches)))
+    cards = []
+    for name, body, worst in files:
+        data = f"{sum(map(len, batches))} crops, random and real"
+        number = Measurement("largest difference of a logit from torch", worst, data, command)
+        digest = hashlib.sha256(body).hexdigest()
+        measured = (*card.measurements, number)
+        cards.append(msgspec.structs.replace(card, file=name, sha256=digest, measurements=measured))
+        write_whole(folder / name, body)
+    for described, path in zip(
+        cards, ((folder / card.file).with_suffix(".json"), program_card(card, folder)), strict=False
     ):
-        measured = (*card.measurements, Measurement(name, worst, data, command))
-        digest = hashlib.sha256(content).hexdigest()
-        described = msgspec.structs.replace(card, file=path.name, sha256=digest, measurements=measured)
-        files.append((path, content, described))
-    for path, content, _ in files:
-        write_whole(path, content)
-    (onnx_path, _, onnx_card), (_, _, torch_card) = files
-    write_card(torch_card, program_card(card, folder))
-    write_card(onnx_card, onnx_path.with_suffix(".json"))
-    return onnx_card
+        write_card(described, path)
+    return cards[0]
 
 
 def trace(graph: ServingGraph, edge: int) -> torch.export.ExportedProgram:

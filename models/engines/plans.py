@@ -14,6 +14,7 @@ import msgspec
 
 from contract.errors import EngineDoesNotFit
 from contract.manifest import (
+    Batches,
     Manifest,
     Recipe,
     is_signed,
@@ -149,14 +150,29 @@ def plan_body(folder: Path, manifest: Manifest) -> bytes:
 def find_plan(folder: Path, card: ModelCard, library: Library, gpu: Gpu | None) -> tuple[Trusted | None, list[str]]:
     """The first trusted plan of the card, and why each of its other plans before it was refused."""
     refused: list[str] = []
-    for path in manifests(folder):
-        if not re.fullmatch(rf"{re.escape(card.name)}\.[0-9a-f]{{12}}{re.escape(SUFFIX)}", path.name):
-            continue
+    for path in _manifests_of(folder, card):
         try:
             return trusted_plan(path, card, library, gpu), refused
         except EngineDoesNotFit as error:
             refused.append(str(error))
     return None, refused
+
+
+def wanted_batches(folder: Path, card: ModelCard) -> Batches:
+    """The batch sizes that were asked for when a plan of the card was built here, so that a rebuilt one replaces it."""
+    for path in _manifests_of(folder, card):
+        try:
+            manifest = read_manifest(path)
+        except EngineDoesNotFit:
+            continue
+        if manifest.net == card.name:
+            return manifest.recipe.batches
+    return Batches()
+
+
+def _manifests_of(folder: Path, card: ModelCard) -> Iterator[Path]:
+    name = re.compile(rf"{re.escape(card.name)}\.[0-9a-f]{{12}}{re.escape(SUFFIX)}")
+    return (path for path in manifests(folder) if name.fullmatch(path.name))
 
 
 Measure = Callable[[Trusted], tuple[Measurement, ...]]

@@ -17,7 +17,7 @@ from models.engines.crops import checked
 from models.engines.cuda import Gpu
 from models.engines.library import Library
 from models.engines.onnx import OnnxEngine
-from models.engines.plans import Trusted, find_plan, make_plan
+from models.engines.plans import Trusted, find_plan, make_plan, wanted_batches
 
 LIMIT_S = 30.0  # a batch takes milliseconds; the first one of a bucket may compile kernels (RTX edition)
 _log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ def open_tensorrt(
     _log.warning("%s: building a plan: %s", card.name, remark)
     if plan is not None:  # its key would be a cache hit
         (plans / plan.manifest.plan_file).unlink(missing_ok=True)
-    recipe = recipe_for(library, gpu, card.precision, batches or Batches())
+    recipe = recipe_for(library, gpu, card.precision, batches or wanted_batches(plans, card))
     plan, _ = make_plan(plans, card, folder, library, gpu, recipe, watch)
     return TensorRTEngine(card, plan, library, gpu, f"rebuilt: {remark}")
 

@@ -1,0 +1,123 @@
+"""The run path over a stand-in for TensorRT: which calls come in which order. It says nothing about a real GPU."""
+
+import numpy as np
+import pytest
+
+from contract.errors import EngineDoesNotFit, EngineFailed
+from contract.manifest import Batches
+from models.engines.building import recipe_for
+from models.engines.onnx import OnnxEngine
+from models.engines.plans import find_plan, make_plan
+from models.engines.tensorrt import TensorRTEngine, accuracy, bucket_for, open_tensorrt
+
+
+@pytest.fixture
+def engine(exported, tmp_path, library, gpu) -> TensorRTEngine:
+    card, folder = exported
+    return open_tensorrt(card, folder, tmp_path, library, gpu)
+
+
+@pytest.mark.parametrize(("crops", "bucket"), [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (8, 8), (9, 12), (12, 12)])
+def test_buckets_are_powers_of_two_up_to_the_largest_batch(crops, bucket):
+    assert bucket_for(crops, 1, 12) == bucket
+
+
+def test_a_bucket_is_never_below_the_smallest_batch():
+    assert bucket_for(1, 4, 16) == 4
+
+
+def test_the_second_batch_of_a_bucket_replays_its_graph(engine, gpu, crops):
+    first = engine(crops[:3])["logits"]
+    assert gpu.replayed == []
+
+    second = engine(crops[:3])["logits"]
+
+    assert gpu.replayed == [3]  # copy in, compute, copy out
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_graph_is_recorded_once_per_bucket(engine, gpu, crops):
+    for size in (1, 2, 3, 4, 3, 2, 1):
+        engine(crops[:size])
+
+    assert len(gpu.replayed) == 4  # 4 and 3 share a bucket: the first of 1, 2 and 4 are not replays
+
+
+def test_a_batch_beyond_the_profile_is_cut(engine, gpu, exported, crops):
+    card, folder = exported
+
+    seen = engine(crops[:11])["logits"]  # 4 + 4 + 3
+
+    np.testing.assert_allclose(seen, OnnxEngine(card, folder)(crops[:11])["logits"], atol=1e-6)
+
+
+def test_no_crop_of_an_earlier_batch_stays_in_the_buffer(engine, crops):
+    engine(crops[:4])
+
+    engine(crops[:3])
+
+    row = crops[0].size
+    assert not engine._crops[3 * row : 4 * row].any()
+
+
+def test_closing_gives_all_device_memory_back(engine, gpu, crops):
+    engine(crops[:2])
+
+    engine.close()
+
+    assert gpu.memory == {}
+
+
+def test_a_batch_that_the_library_refuses_ends_the_engine(engine, fakes, monkeypatch, crops):
+    monkeypatch.setattr(fakes.FakeContext, "execute_async_v3", lambda self, stream: False)
+
+    with pytest.raises(EngineFailed, match="small: TensorRT refused a batch of 2"):
+        engine(crops[:2])
+
+
+def test_a_plan_that_the_library_cannot_read_is_rebuilt(exported, tmp_path, library, gpu, fakes, monkeypatch):
+    card, folder = exported
+    make_plan(tmp_path, card, folder, library, gpu, recipe_for(library, gpu, "fp32", Batches()))
+    real = fakes.FakeRuntime.deserialize_cuda_engine
+    answers = iter([False, True])
+    monkeypatch.setattr(
+        fakes.FakeRuntime, "deserialize_cuda_engine", lambda self, body: real(self, body) if next(answers) else None
+    )
+
+    engine = open_tensorrt(card, folder, tmp_path, library, gpu)
+
+    assert "trt 11.4.0.106 refuses it" in engine.remark
+
+
+def test_a_plan_with_other_tensors_than_its_card_is_refused(exported, tmp_path, library, gpu, fakes, monkeypatch):
+    card, folder = exported
+    make_plan(tmp_path, card, folder, library, gpu, recipe_for(library, gpu, "fp32", Batches()))
+    monkeypatch.setattr(fakes.FakeEngine, "get_tensor_shape", lambda self, name: (-1, 9))
+    plan, _ = find_plan(tmp_path, card, library, gpu)
+
+    with pytest.raises(EngineDoesNotFit, match=r"the plan's tensor 'crops' is \(-1, 9\)"):
+        TensorRTEngine(card, plan, library, gpu)
+
+
+def test_a_plan_of_an_older_minor_version_needs_its_lean_runtime(exported, tmp_path, library, gpu, fakes):
+    card, folder = exported
+    recipe = recipe_for(library, gpu, "fp32", Batches(), version_compatible=True)
+    make_plan(tmp_path, card, folder, library, gpu, recipe)
+    newer = fakes.fake_library(gpu, "11.5.0.1")
+    plan, refused = find_plan(tmp_path, card, newer, gpu)
+
+    assert refused == []
+    with pytest.raises(
+        EngineDoesNotFit, match=r"built by 11\.4\.0\.106; MIEN_TENSORRT_LEAN=None is not its lean runtime"
+    ):
+        TensorRTEngine(card, plan, newer, gpu)
+
+
+def test_accuracy_is_the_difference_from_onnx_runtime(exported, tmp_path, library, gpu, crops):
+    card, folder = exported
+    plan, _ = make_plan(tmp_path, card, folder, library, gpu, recipe_for(library, gpu, "fp32", Batches()))
+
+    difference, agreement = accuracy(card, folder, plan, library, gpu, crops)
+
+    assert difference.value <= 1e-5  # the stand-in computes what the reference does
+    assert agreement.value == 1.0
