@@ -93,7 +93,7 @@ def stage_ms(clip: Clip, frames: int = 250) -> dict[str, float]:
         mark = _add(spent, "detect and follow", mark)
         for face in faces:
             crop = cut(frame.rgb, face.landmarks)
-            judge(crop, face.landmarks, face.score)
+            judge(crop, face.landmarks, face.score, frame.rgb.shape[1::-1])
             waiting.append(crop)
         mark = _add(spent, "cut and judge", mark)
         if len(waiting) >= 8:

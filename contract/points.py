@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contract.readings import Point
 
 CHUNK_US = 60_000_000
-BOX_STEP = 4.0  # quarter pixels: i2 reaches ±8,191 px
+BOX_STEP = 2.0  # half pixels: i2 reaches ±16,383 px, the longest side that ingest opens
 VALUE_STEP = 65_535.0
 SHARE_STEP = 255.0
 
@@ -72,7 +72,7 @@ def pack(points: Sequence[Point], chunk: int) -> bytes:
 def packed(points: Sequence[Point]) -> NDArray[np.void]:
     """One row per point, in the given order; each counts its time from the start of its own minute.
 
-    Boxes beyond ±8,191 px and angles beyond ±127° are clipped, shares are clipped to 0..1.
+    Boxes beyond ±16,383 px and angles beyond ±127° are clipped, shares are clipped to 0..1.
 
     Raises:
         ValueError: points with different numbers of channels, or a number that is not finite or not in its range.

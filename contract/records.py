@@ -21,7 +21,7 @@ Crop: TypeAlias = NDArray[np.uint8] | bytes
 class Quality:
     """How good a crop is. All but the angles lie in 0..1, higher is better; angles in degrees, from the five points."""
 
-    overall: float  # product of what follows: size, sharpness, pose
+    overall: float  # size × sharpness × pose × share of the crop inside the frame
     sharpness: float
     yaw_deg: float  # positive: turned to the picture's right
     pitch_deg: float  # positive: looking up

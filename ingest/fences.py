@@ -14,7 +14,7 @@ MAX_STILL_PIXELS = 64_000_000
 
 MAX_STILL_BYTES = 512 << 20
 
-MAX_SIDE = 32_767
+MAX_SIDE = 16_383
 """px of either side: what OpenCV's warp and JPEG can address."""
 
 MAX_STREAMS = 64

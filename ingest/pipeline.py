@@ -166,7 +166,7 @@ class _Session:
     def _face(self, frame: Frame, seen: SeenFace) -> Face | None:
         try:
             crop = cut(frame.rgb, seen.landmarks, self.settings.crop_edge)
-            quality = judge(crop, seen.landmarks, seen.score)
+            quality = judge(crop, seen.landmarks, seen.score, frame.rgb.shape[1::-1])
         except DegenerateLandmarks:
             return None  # the points of a face that is being lost may collapse
         x, y, width, height = (float(side) for side in seen.box_xywh)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -81,12 +81,15 @@ def run_all(request: RunRequest) -> int:
         stop = stack.enter_context(_stopped_by_signals(notes))
         store = SqliteStore(store_path)
         stack.callback(store.close)
-        worker = Worker(store, Reader([OnnxEngine(*find(name)) for name in request.nets]))
+        engines = [OnnxEngine(*find(name)) for name in request.nets]
+        worker = Worker(store, Reader(engines))
+        # Cut at the edge that the nets want: what one net alone reads is not resized again.
+        settings = replace(request.ingest, crop_edge=max(engine.card.input_edge for engine in engines))
         if request.serve:
             server = Server(store_path, request.host, request.port)
             stack.callback(server.close)
             notes.print(f"dashboard: [bold]{server.url}[/]")
-        analysis = Analysis(sources, request.ingest, _follower_factory(request.ingest), store, stop)
+        analysis = Analysis(sources, settings, _follower_factory(settings), store, stop)
         with Watch(notes) as watch:
             analysis.run(worker, watch)
         contents = _contents(store_path, analysis.sessions)

@@ -19,7 +19,9 @@ def test_each_package_is_the_one_in_this_repository(name: str) -> None:
     assert Path(spec.origin).is_relative_to(REPOSITORY)
 
 
-@pytest.mark.parametrize("name", ["contract", "ingest.pipeline", "worker.pipeline", "query.app", "mien.cli", "mien.run"])
+@pytest.mark.parametrize(
+    "name", ["contract", "ingest.pipeline", "worker.pipeline", "query.app", "mien.cli", "mien.run"]
+)
 def test_nothing_that_a_run_needs_imports_torch(name: str) -> None:
     heavy = "[m for m in sys.modules if m.split('.')[0] in {'torch', 'onnx', 'matplotlib', 'scipy', 'pandas'}]"
 

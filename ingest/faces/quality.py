@@ -22,10 +22,13 @@ Depths: neutral mean face of ICT-FaceKit (MIT). x and y: mean of what the detect
 """
 _CENTRED = MODEL - MODEL.mean(axis=0)
 _INVERSE = np.linalg.pinv(_CENTRED)  # (3, 5)
+_PLACES = (np.stack(np.meshgrid(range(8), range(8)), axis=-1).reshape(-1, 2) + 0.5) / 8  # 8 × 8 spots of a crop
 
 
-def judge(crop: NDArray[np.uint8], landmarks_xy: NDArray[np.floating[Any]], score: float) -> Quality:
-    """The quality of a crop cut at these landmarks (px of the frame); `overall` = size × sharpness × pose.
+def judge(
+    crop: NDArray[np.uint8], landmarks_xy: NDArray[np.floating[Any]], score: float, frame_wh: tuple[int, int]
+) -> Quality:
+    """The quality of a crop cut at these landmarks (px of the frame): `overall` = size × sharpness × pose × framed.
 
     Raises:
         DegenerateLandmarks: the points do not span a face.
@@ -36,13 +39,24 @@ def judge(crop: NDArray[np.uint8], landmarks_xy: NDArray[np.floating[Any]], scor
     sharp = sharpness(crop)
     pose = max(0.0, float(np.cos(np.radians(yaw)) * np.cos(np.radians(pitch))))
     return Quality(
-        overall=min(1.0, edge / FULL_EDGE) * sharp * pose,
+        overall=min(1.0, edge / FULL_EDGE) * sharp * pose * framed(to_crop, frame_wh),
         sharpness=sharp,
         yaw_deg=yaw,
         pitch_deg=pitch,
         roll_deg=roll,
         score=min(max(float(score), 0.0), 1.0),
     )
+
+
+def framed(to_crop: NDArray[np.float64], frame_wh: tuple[int, int]) -> float:
+    """The share of a crop that the frame really shows; the rest is replicated border.
+
+    Args:
+        to_crop: (2, 3) from px of the frame to fractions of the crop, as `align.similarity` gives it.
+        frame_wh: px.
+    """
+    places = (_PLACES - to_crop[:, 2]) @ np.linalg.inv(to_crop[:, :2]).T  # (64, 2) px of the frame
+    return float(((places >= 0) & (places < frame_wh)).all(axis=1).mean())
 
 
 def sharpness(crop: NDArray[np.uint8]) -> float:

@@ -12,7 +12,7 @@ from contract.records import Quality
 def a_point(event_time: int = 0, frame: int = 7, **changes: object) -> Point:
     quality = Quality(overall=0.5, sharpness=0.6, yaw_deg=-12.4, pitch_deg=3.0, roll_deg=40.0, score=0.9)
     fields = {
-        "box_xywh": (10.25, 20.5, 30.0, 40.75),
+        "box_xywh": (10.5, 20.5, 30.0, 41.0),
         "quality": quality,
         "values": np.array([0.25, 0.75], np.float32),
         **changes,
@@ -29,7 +29,7 @@ def test_the_layout_is_little_endian_and_has_no_holes() -> None:
     body = pack([a_point(CHUNK_US + 40_000)], 1)
 
     assert body == struct.pack(
-        "<II4h3B3b2H", 40_000, 7, 41, 82, 120, 163, 128, 153, 230, -12, 3, 40, round(0.25 * 65535), round(0.75 * 65535)
+        "<II4h3B3b2H", 40_000, 7, 21, 41, 60, 82, 128, 153, 230, -12, 3, 40, round(0.25 * 65535), round(0.75 * 65535)
     )
     assert point_dtype(2).itemsize == len(body) == 26
 
@@ -50,7 +50,7 @@ def test_what_was_packed_is_unpacked_within_half_a_step() -> None:
     seen = unpack([(0, pack(points, 0))], 8)
 
     assert seen.event_time.tolist() == [point.event_time for point in points]
-    assert np.abs(seen.box_xywh - [point.box_xywh for point in points]).max() <= 0.125 + 1e-3  # + float32 at 8,000
+    assert np.abs(seen.box_xywh - [point.box_xywh for point in points]).max() <= 0.25 + 1e-3  # + float32 at 8,000
     assert np.abs(seen.values - [point.values for point in points]).max() <= 0.5 / 65535 + 1e-7  # + float32
     assert np.abs(seen.quality - [point.quality.overall for point in points]).max() <= 0.5 / 255 + 1e-7
     assert np.abs(seen.angles_deg[:, 0] - [point.quality.yaw_deg for point in points]).max() <= 0.5
@@ -79,7 +79,7 @@ def test_what_lies_outside_its_range_is_clipped() -> None:
 
     seen = unpack([(0, pack([odd], 0))], 2)
 
-    assert seen.box_xywh[0].tolist() == [-8192.0, 8191.75, 0.0, 1.0]
+    assert seen.box_xywh[0].tolist() == [-16384.0, 16383.5, 0.0, 1.0]
     assert (seen.quality[0], seen.sharpness[0]) == (1.0, 0.0)
     assert seen.angles_deg[0].tolist() == [-128.0, 0.0, 127.0]
     assert seen.values[0].tolist() == [0.0, 1.0]

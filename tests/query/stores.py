@@ -114,7 +114,7 @@ def _point(source: str, session: str, person: str, row: int, event_time: int, va
         event_time=event_time,
         frame=row,
         person=person,
-        box_xywh=(100.25 + row % 7, 80.5, 64.0, 64.0),
+        box_xywh=(100.5 + row % 7, 80.5, 64.0, 64.0),
         quality=Quality(overall=0.8, sharpness=0.9, yaw_deg=3, pitch_deg=-2, roll_deg=1, score=0.99),
         values=values,
     )

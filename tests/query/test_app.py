@@ -128,7 +128,7 @@ def test_points_are_told_in_columns(get: Get, values: np.ndarray[Any, Any]) -> N
     told = np.array(list(reply["expressions"].values())).T
     np.testing.assert_allclose(told, values, atol=0.5 / 65_535 + 0.5e-5 + 1e-6)  # packing, five decimals, float32
     assert reply["frame"] == list(range(250))
-    assert reply["box_xywh"][1] == [101.25, 80.5, 64.0, 64.0]
+    assert reply["box_xywh"][1] == [101.5, 80.5, 64.0, 64.0]
     assert (reply["from"], reply["to"], reply["every"], reply["next"]) == (0.0, 10.0, None, None)
     assert reply["models"][0]["nets"] == [{"name": "fer-test", "version": "1.2", "sha256": "ab" * 32}]
 

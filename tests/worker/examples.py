@@ -56,7 +56,7 @@ def a_point(
         event_time=sequence * 40_000 if event_time is None else event_time,
         frame=sequence,
         person=person,
-        box_xywh=(10.25, 20.5, 30.0, 40.75),
+        box_xywh=(10.5, 20.5, 30.0, 41.0),
         quality=a_quality(overall),
         values=np.array(values, np.float32),
         picture=picture,
@@ -74,7 +74,7 @@ def a_face(
         frame=sequence,
         track=1,
         person=person,
-        box_xywh=(10.25, 20.5, 30.0, 40.75),
+        box_xywh=(10.5, 20.5, 30.0, 41.0),
         quality=a_quality(overall),
         crop=a_crop(sequence) if crop is None else crop,
     )

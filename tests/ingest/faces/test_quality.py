@@ -7,6 +7,8 @@ from ingest.faces.detect import CenterFace
 from ingest.faces.quality import MODEL, angles, judge, sharpness
 from mien.demo import read_portrait
 
+FRAME_WH = (600, 400)
+
 
 def posed(yaw, pitch, roll):
     """The five points of a head that is turned so, seen from far away."""
@@ -63,11 +65,18 @@ def test_an_even_crop_is_not_sharp():
     assert sharpness(np.full((160, 160, 3), 128, np.uint8)) == 0.0
 
 
+def test_a_crop_half_outside_the_frame_is_half_as_good(portrait_crop):
+    whole = judge(portrait_crop, TEMPLATE * 160 + 100, 0.9, FRAME_WH)
+    half = judge(portrait_crop, TEMPLATE * 160 + (-80, 100), 0.9, FRAME_WH)
+
+    assert half.overall == pytest.approx(whole.overall / 2, rel=1e-6)
+
+
 def test_overall_falls_with_size_blur_and_pose(portrait_crop):
-    good = judge(portrait_crop, TEMPLATE * 160 + 100, 0.9)
+    good = judge(portrait_crop, TEMPLATE * 160 + 100, 0.9, FRAME_WH)
 
     assert good.overall == pytest.approx(good.sharpness, abs=0.03)  # large and frontal: nothing else takes away
-    assert judge(portrait_crop, TEMPLATE * 24 + 100, 0.9).overall == pytest.approx(good.overall / 4, rel=0.02)
-    assert judge(portrait_crop, posed(60, 0, 0), 0.9).overall < 0.6 * good.overall
-    assert judge(cv2.GaussianBlur(portrait_crop, (0, 0), 6), TEMPLATE * 160 + 100, 0.9).overall < 0.1
+    assert judge(portrait_crop, TEMPLATE * 24 + 100, 0.9, FRAME_WH).overall == pytest.approx(good.overall / 4, rel=0.02)
+    assert judge(portrait_crop, posed(60, 0, 0), 0.9, FRAME_WH).overall < 0.6 * good.overall
+    assert judge(cv2.GaussianBlur(portrait_crop, (0, 0), 6), TEMPLATE * 160 + 100, 0.9, FRAME_WH).overall < 0.1
     assert good.score == 0.9

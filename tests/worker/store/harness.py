@@ -152,7 +152,7 @@ def in_bytes(point: Point) -> bytes:
         "<II4h3B3b3H",
         point.event_time % 60_000_000,
         point.frame,
-        *(round(edge * 4) for edge in point.box_xywh),
+        *(round(edge * 2) for edge in point.box_xywh),
         *(round(share * 255) for share in (quality.overall, quality.sharpness, quality.score)),
         *(round(angle) for angle in (quality.yaw_deg, quality.pitch_deg, quality.roll_deg)),
         *(round(float(value) * 65535) for value in point.values),

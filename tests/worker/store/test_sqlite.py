@@ -65,7 +65,7 @@ def test_the_query_layer_finds_points_and_the_schema_that_explains_them(
     assert msgspec.json.decode(body, type=ReadingSchema) == SCHEMA
     assert columns.event_time.tolist() == [i * 40_000 for i in range(1, 300)]
     assert np.allclose(columns.values, (0.25, 0.75, 0.5), atol=1 / 65535)  # stored in two bytes
-    assert columns.box_xywh[0].tolist() == [10.25, 20.5, 30.0, 40.75]
+    assert columns.box_xywh[0].tolist() == [10.5, 20.5, 30.0, 41.0]
 
 
 def test_parts_stay_small_so_that_an_append_rewrites_little(store: SqliteStore, lease: Lease, path: Path) -> None:
