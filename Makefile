@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 SOURCE ?=
 ARGS ?=
 
+# Python keeps its bytecode, also where the shell forbids it: without, every start takes half a second more.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup run test check format bench system constraints clean
 .DEFAULT_GOAL := help
 
