@@ -83,6 +83,7 @@ def recall_and_false_positives(clip: Clip, document: dict) -> tuple[float, float
 
 def stage_ms(clip: Clip, frames: int = 250) -> dict[str, float]:
     """CPU ms per frame of each stage; decoding runs ahead on a thread of its own, the others follow one another."""
+    cv2.setNumThreads(1)  # as `mien run` does
     follower, engine = Follower(CenterFace()), OnnxEngine(*find("expressions.int8"))
     spent = dict.fromkeys(("detect and follow", "cut and judge", "read"), 0.0)
     waiting: list[NDArray[np.uint8]] = []
