@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mien import __version__
+from mien import __version__, engine
 
 app = typer.Typer(
     name="mien",
@@ -17,7 +17,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-INPUT, OUTPUT, ANALYSIS, SERVER = "Sources", "Output", "Analysis", "Server"
+app.add_typer(engine.app, name="engine")
+
+OUTPUT, ANALYSIS, SERVER = "Output", "Analysis", "Server"
 
 
 @app.callback(invoke_without_command=True)
