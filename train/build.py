@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationMethod
 
 from contract.errors import BadModel, BadRequest
 from contract.labels import ACTION_UNITS, EXPRESSIONS
@@ -138,7 +139,7 @@ def in_precision(card: ModelCard, folder: Path, precision: str, out: Path, crops
         return _write(made, card, "fp16", out, (number,))
     if crops is None:
         raise BadRequest(f"{precision} needs real crops to measure ranges on: --data FOLDER_OR_NPZ")
-    eight = to_int8(model, crops.calibration, ends(model), operators=WEIGHTED, symmetric=True)
+    eight = to_int8(model, crops.calibration, ends(model), CalibrationMethod.Percentile, WEIGHTED, True)
     made = to_half(to_fp8(eight) if precision == "fp8" else eight)
     several = card.task == "action_units"
     share = agreeing(logits_of(model, crops.held_out), logits_of(made, crops.held_out, literally=True), several)
