@@ -138,7 +138,9 @@ def calibrate(
     wanted: Annotated[str, typer.Argument(metavar="CARD", help="A net of the zoo or a card file, in fp32.")],
     data: Annotated[Path, typer.Option(help="Real crops, as for `build`.", metavar="DIR_OR_NPZ")],
     out: Annotated[Path, typer.Option(help="Folder of the new card and ONNX file.", metavar="DIR")] = Path("out/int8"),
-    most: Annotated[int, typer.Option("--crops", help="Crops to use, half of them to compare.", min=64)] = 2048,
+    most: Annotated[
+        int, typer.Option("--crops", help="Crops to use; up to 1,024, at most half, to calibrate.", min=64)
+    ] = 5120,
 ) -> None:
     """Make a static int8 ONNX file for the CPU that keeps at least 99.5 % of the decisions on real crops."""
     card, home = _card(wanted, out)
