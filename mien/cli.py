@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mien import __version__, engine
+from mien import __version__
+from mien.engine import app as engine_app
 
 app = typer.Typer(
     name="mien",
@@ -17,7 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.add_typer(engine.app, name="engine")
+app.add_typer(engine_app, name="engine")
 
 OUTPUT, ANALYSIS, SERVER = "Output", "Analysis", "Server"
 
@@ -80,6 +81,10 @@ def run(
             rich_help_panel=ANALYSIS,
         ),
     ] = "expressions.int8",
+    engine: Annotated[
+        str,
+        typer.Option(help="What runs the nets: auto, onnx, torch or tensorrt.", rich_help_panel=ANALYSIS),
+    ] = "auto",
     min_quality: Annotated[
         float,
         typer.Option(
@@ -128,6 +133,7 @@ def run(
             keeps_pictures=pictures,
         ),
         nets=tuple(name.strip() for name in nets.split(",") if name.strip()),
+        engine=engine,
         serve=serve if serve is not None else out is None,
         host=host,
         port=port,

@@ -27,7 +27,7 @@ from mien.progress import Watch
 from mien.report import print_report
 from mien.server import Server, wait_for_interrupt
 from mien.timelines import Timeline, timelines
-from models.engines.onnx import OnnxEngine
+from models.engines.choose import choose
 from models.zoo import find
 from query.reader import Session, SqliteReader
 from worker.pipeline import Worker
@@ -47,6 +47,7 @@ class RunRequest:
     store: Path | None
     ingest: IngestSettings
     nets: tuple[str, ...]
+    engine: str  # a word of models.engines.choose.ENGINES
     serve: bool
     host: str
     port: int
@@ -81,7 +82,7 @@ def run_all(request: RunRequest) -> int:
         stop = stack.enter_context(_stopped_by_signals(notes))
         store = SqliteStore(store_path)
         stack.callback(store.close)
-        engines = [OnnxEngine(*find(name)) for name in request.nets]
+        engines = [choose(*find(name), engine=request.engine) for name in request.nets]
         worker = Worker(store, Reader(engines))
         # Cut at the edge that the nets want: what one net alone reads is not resized again.
         settings = replace(request.ingest, crop_edge=max(engine.card.input_edge for engine in engines))
