@@ -225,7 +225,7 @@ def make_plan(
         recipe=recipe,
         builder=f"mien, Python {platform.python_version()} on {platform.system()} {platform.machine()}",
         build_s=round(time.perf_counter() - begun, 3),
-        not_measured="" if gpu is not None and measure is not None else "no GPU where it was built",
+        not_measured="" if gpu is not None and measure is not None else "it was not run where it was built",
     )
     if gpu is not None and measure is not None:
         manifest = msgspec.structs.replace(manifest, accuracy=measure(Trusted(manifest, body)))
