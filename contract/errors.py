@@ -18,7 +18,8 @@ MienError
 │   ├── WeightsDoNotFit       a checkpoint of another net; names the first mismatch
 │   ├── EngineDoesNotFit      an engine made for another machine, net or version
 │   ├── EngineUnavailable     the library that would run it is not installed
-│   └── EngineFailed          the processor gave up in the middle of a batch; the process should end
+│   ├── EngineFailed          the processor gave up in the middle of a batch; the process should end
+│   └── TrainingDiverged      the loss is not a number any more; the last good checkpoint stays
 └── NotFound                  no such source or person in the store
 """
 
@@ -97,6 +98,10 @@ class EngineUnavailable(BadModel):
 
 class EngineFailed(BadModel):
     """The processor gave up in the middle of a batch; its state is lost and the process should end."""
+
+
+class TrainingDiverged(BadModel):
+    """The loss of a training run is not a number any more."""
 
 
 class NotFound(MienError):

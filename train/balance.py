@@ -3,12 +3,32 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.errors import BadRequest
 from train.data.faceset import FaceSet
 from train.data.labels import Labels
-from train.recipe import Data
+from train.recipe import Data, Recipe
 
 Rows = NDArray[np.int64]
 Soft = NDArray[np.float32]
+
+
+def split(recipe: Recipe, faces: FaceSet, labels: Labels) -> tuple[Rows, Rows]:
+    """Rows to learn from and to validate on.
+
+    Raises:
+        BadRequest: a picture or a person would be in both, or nothing usable is in one.
+    """
+    if both := set(recipe.data.train) & set(recipe.data.validation):
+        raise BadRequest(f"{recipe.name}: split {sorted(both)[0]!r} is named for training and for validation")
+    train, validation = (faces.rows(each) for each in (recipe.data.train, recipe.data.validation))
+    subjects = set(faces.subjects[train].tolist()) & set(faces.subjects[validation].tolist()) - {""}
+    if subjects:
+        raise BadRequest(f"{faces.name}: subject {sorted(subjects)[0]} is in training and in validation")
+    known = np.asarray(labels.hard >= 0).reshape(len(labels.hard), -1).any(axis=1)
+    train, validation = train[labels.usable[train]], validation[known[validation]]
+    if len(train) < 2 or not len(validation):
+        raise BadRequest(f"{faces.name}: {len(train)} usable faces to train on, {len(validation)} to validate on")
+    return train, validation
 
 
 def epoch(faces: FaceSet, labels: Labels, rows: Rows, data: Data, random: np.random.Generator) -> tuple[Rows, Soft]:
