@@ -119,7 +119,9 @@ def _profile(trt: Any, builder: Any, network: Any, batches: Batches) -> Any:
 
 def _parser_errors(parser: Any) -> str:
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    return "; ".join(f"{each.node_operator()} {each.node_name()!r}: {each.desc()}" for each in errors) or "no reason given"
+    return (
+        "; ".join(f"{each.node_operator()} {each.node_name()!r}: {each.desc()}" for each in errors) or "no reason given"
+    )
 
 
 def _monitor(trt: Any, watch: Watch) -> Any:
