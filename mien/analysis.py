@@ -76,8 +76,7 @@ class Analysis:
             pass  # the worker went first; its error is the one to tell
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             self._crash = self._crash or error
-            self.stop.set()
-            self._bus.abandon()
+            self.stop.set()  # the others come to their end; a worker that went has released them already
 
     def _tell(self, sources: Iterable[Source], watch: Watch) -> None:
         """Publish all records of some sources, one source after the other."""
