@@ -41,15 +41,17 @@ class Attempt:
 
     name: str
     method: CalibrationMethod = CalibrationMethod.Percentile
-    ends_in_fp32: bool = False  # the first convolution and the last product
+    in_fp32: tuple[int, ...] = ()  # which of `ends`: 0 the first convolution, 1 the last product
     operators: Sequence[str] = tuple(QUANTISED)
 
 
+LAST, ENDS = (1,), (0, 1)
 ATTEMPTS = (
     Attempt("ranges by minimum and maximum", CalibrationMethod.MinMax),
     Attempt(f"ranges by {PERCENTILE} percentile"),
-    Attempt(f"ranges by {PERCENTILE} percentile, first and last layer in fp32", ends_in_fp32=True),
-    Attempt("only convolutions and dense layers, ends in fp32", ends_in_fp32=True, operators=WEIGHTED),
+    Attempt(f"ranges by {PERCENTILE} percentile, last layer in fp32", in_fp32=LAST),
+    Attempt(f"ranges by {PERCENTILE} percentile, first and last layer in fp32", in_fp32=ENDS),
+    Attempt("only convolutions and dense layers, ends in fp32", in_fp32=ENDS, operators=WEIGHTED),
 )
 
 
@@ -107,7 +109,7 @@ def agreeing(before: NDArray[np.float32], after: NDArray[np.float32], several: b
 
 def quantised_by(model: onnx.ModelProto, crops: NDArray[np.uint8], attempt: Attempt) -> onnx.ModelProto:
     """The model as this attempt makes it."""
-    keep = ends(model) if attempt.ends_in_fp32 else ()
+    keep = tuple(ends(model)[place] for place in attempt.in_fp32)
     return to_int8(model, crops, keep, attempt.method, attempt.operators)
 
 

@@ -15,7 +15,7 @@ from models.engines.library import load_library
 from train.crops import read_crops
 from train.export import Normalisation, logits_of, onnx_of, serving_graph, store_whole, trace
 from train.half import to_half
-from train.quantise import ATTEMPTS, WEIGHTED, Attempt, agreeing, calibrate, ends, to_fp8, to_int8
+from train.quantise import ATTEMPTS, ENDS, WEIGHTED, Attempt, agreeing, calibrate, ends, to_fp8, to_int8
 
 EDGE = 32
 
@@ -91,7 +91,7 @@ def test_the_first_attempt_that_keeps_the_decisions_is_taken(model, crops):
 
 
 def test_when_no_attempt_is_good_enough_all_are_listed(model, crops):
-    attempts = [Attempt("one", ATTEMPTS[0].method), Attempt("two", ATTEMPTS[0].method, ends_in_fp32=True)]
+    attempts = [Attempt("one", ATTEMPTS[0].method), Attempt("two", ATTEMPTS[0].method, in_fp32=ENDS)]
 
     with pytest.raises(BadModel, match=r"on 128 crops, wanted 100\.1%: one: \d+\.\d+%; two: \d+\.\d+%"):
         calibrate(model, crops[:64], crops[128:], attempts=attempts, least=1.001)
