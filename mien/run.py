@@ -79,7 +79,6 @@ def run_all(request: RunRequest) -> int:
         check_writable(request.out)
     with ExitStack() as stack:
         store_path = request.store or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mien-"))) / "run.db"
-        stop = stack.enter_context(_stopped_by_signals(notes))
         store = SqliteStore(store_path)
         stack.callback(store.close)
         engines = [choose(*find(name), engine=request.engine) for name in request.nets]
@@ -90,8 +89,8 @@ def run_all(request: RunRequest) -> int:
             server = Server(store_path, request.host, request.port)
             stack.callback(server.close)
             notes.print(f"dashboard: [bold]{server.url}[/]")
-        analysis = Analysis(sources, settings, _follower_factory(settings), store, stop)
-        with Watch(notes) as watch:
+        with _stopped_by_signals(notes) as stop, Watch(notes) as watch:
+            analysis = Analysis(sources, settings, _follower_factory(settings), store, stop)
             analysis.run(worker, watch)
         contents = _contents(store_path, analysis.sessions)
         print_report(screen, contents)

@@ -1,5 +1,6 @@
 """The HTTP server beside a run, or alone over a stored file."""
 
+import signal
 import socket
 import threading
 from ipaddress import ip_address
@@ -63,11 +64,14 @@ def serve_store(store: Path, host: str, port: int) -> None:
 
 
 def wait_for_interrupt() -> None:
-    """Return at Ctrl-C."""
+    """Return at Ctrl-C or when the process is asked to end."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
         print()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _listening(host: str, port: int) -> socket.socket:

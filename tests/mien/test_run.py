@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from arro3.io import read_parquet
@@ -281,3 +282,24 @@ def test_the_truncated_half_of_a_file_is_read_and_the_rest_is_a_gap(mien, face_c
     assert 10 < source["frames"] < 70
     assert [gap["reason"] for gap in source["gaps"]][-1] in {"truncated", "decode_error"}
     assert source["gaps"][-1]["to"] == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_the_dashboard(face_clip, number):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mien", "run", str(face_clip), "--serve", "--port", "0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = []
+    while "Ctrl-C ends it" not in "".join(said):
+        said.append(process.stderr.readline())
+    url = said[0].split()[-1]
+    people = httpx.get(f"{url}/v1/people", timeout=10).json()["people"]
+    process.send_signal(number)
+
+    assert process.wait(timeout=20) == 0
+    assert len(people) == 1
+    process.stderr.close()
