@@ -24,7 +24,7 @@ def split(recipe: Recipe, faces: FaceSet, labels: Labels) -> tuple[Rows, Rows]:
     subjects = set(faces.subjects[train].tolist()) & set(faces.subjects[validation].tolist()) - {""}
     if subjects:
         raise BadRequest(f"{faces.name}: subject {sorted(subjects)[0]} is in training and in validation")
-    known = np.asarray(labels.hard >= 0).reshape(len(labels.hard), -1).any(axis=1)
+    known = labels.known
     train, validation = train[labels.usable[train]], validation[known[validation]]
     if len(train) < 2 or not len(validation):
         raise BadRequest(f"{faces.name}: {len(train)} usable faces to train on, {len(validation)} to validate on")

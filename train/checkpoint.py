@@ -76,7 +76,9 @@ def note_of(path: Path, raw: Mapping[str, Any]) -> WeightsNote:
     """The note of a file of weights."""
     known = {each.name for each in dataclasses.fields(WeightsNote)}
     try:
-        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()
+        }
         note = WeightsNote(**{name: value for name, value in fields.items() if name in known})
     except TypeError as error:
         raise WeightsDoNotFit(f"{path}: its note is not whole ({error})") from error

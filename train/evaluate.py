@@ -138,7 +138,7 @@ def chosen_split(faces: FaceSet, wanted: str) -> str:
     Raises:
         BadRequest: it cannot be told.
     """
-    seen = sorted(set(faces.splits.tolist()))
+    seen: list[str] = sorted(set(faces.splits.tolist()))
     for split in [wanted] if wanted else ["test", "validation"]:
         if split in seen:
             return split
@@ -160,7 +160,7 @@ def evaluate(
     split = chosen_split(faces, split)
     labels = labels_of(faces, PROTOCOLS[faces.kind][-1])
     rows = faces.rows([split])
-    rows = rows[np.asarray(labels.hard >= 0).reshape(len(faces), -1).any(axis=1)[rows]]
+    rows = rows[labels.known[rows]]
     if not len(rows):
         raise BadRequest(f"{faces.name}: no labelled face in the split {split!r}")
     for one in every:

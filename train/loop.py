@@ -59,7 +59,8 @@ class Trainer:
         self.labels = labels_of(faces, recipe.data.labels, recipe.data.active_from)
         self.train_rows, self.validation_rows = balance.split(recipe, faces, self.labels)
         torch.manual_seed(recipe.run.seed)
-        torch.use_deterministic_algorithms(recipe.run.deterministic)
+        if recipe.run.deterministic:
+            torch.use_deterministic_algorithms(True)
         self.device = processes.device
         objective = Objective(recipe, len(self.labels.names))
         _start(objective, recipe)

@@ -65,7 +65,7 @@ def tones(pictures: Tensor, draws: tuple[Tensor, Tensor], magnitude: int) -> Ten
 
 def _tone(name: str, pictures: Tensor, factor: Tensor, strength: float) -> Tensor:
     if name == "posterise":
-        kept = 2 ** round(4 * strength)  # bits lost, as a step of tones
+        kept = float(1 << round(4 * strength))  # bits lost, as a step of tones
         return (pictures * 255 / kept).floor() * kept / 255
     if name == "solarise":
         return torch.where(pictures * 255 >= LEVELS * (1 - strength), 1 - pictures, pictures)

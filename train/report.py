@@ -25,7 +25,8 @@ padding:0 1rem}h1{font-size:1.5rem}h2{font-size:1.2rem;margin-top:2.5rem}h3{font
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.25rem .6rem;text-align:right}
 th{font-weight:600}th.name{text-align:left}.matrix td{min-width:2.6rem;text-align:center;border:1px solid var(--line)}
 .matrix th.up{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left}
-.tiles{gap:1rem;margin-bottom:1rem}.big{font-size:1.6rem;font-weight:600}.tile{border:1px solid var(--line);border-radius:8px;padding:.6rem 1rem}
+.tiles{gap:1rem;margin-bottom:1rem}.big{font-size:1.6rem;font-weight:600}
+.tile{border:1px solid var(--line);border-radius:8px;padding:.6rem 1rem}
 svg text{fill:var(--ink);font-size:12px}figure{margin:0}figcaption{font-size:.8rem;max-width:112px}
 """
 EXAMPLES = 16
@@ -133,11 +134,11 @@ def _bars(protocol: dict[str, Any]) -> str:
         count = sum(protocol["confusion"][place])
         lines.append(
             f"<text x=88 y={y + 17} text-anchor=end>{escape(name)}</text>"
-            f"<rect x=96 y={y + 4} width={200 * value:.1f} height=18 rx=2 fill='var(--bar)'/>"
-            f"<text x={100 + 200 * value:.1f} y={y + 17}>{_percent(value)} "
+            f"<rect x=96 y={y + 4} width={150 * value:.1f} height=18 rx=2 fill='var(--bar)'/>"
+            f"<text x={100 + 150 * value:.1f} y={y + 17}>{_percent(value)} "
             f"<tspan opacity=.6>of {count:,}</tspan></text>"
         )
-    return f"<svg width=390 height={26 * len(names)} role=img>{''.join(lines)}</svg>"
+    return f"<svg width=330 height={26 * len(names)} role=img>{''.join(lines)}</svg>"
 
 
 def _reliability(calibration: dict[str, Any]) -> str:

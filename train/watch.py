@@ -88,7 +88,7 @@ def _scalars(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:  # optional: history.jsonl has the same numbers
         return None
-    return SummaryWriter(str(folder / "scalars"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder / "scalars"))
 
 
 def _bar() -> Any:

@@ -99,9 +99,12 @@ def is_set(path: Path) -> bool:
     """Is this a folder of shards or a packed set?"""
     if path.is_dir():
         return (path / MANIFEST).is_file()
+    if path.suffix != ".npz" or not path.is_file():
+        return False
     try:
-        return path.suffix == ".npz" and zipfile.is_zipfile(path) and "manifest.npy" in zipfile.ZipFile(path).namelist()
-    except OSError:
+        with zipfile.ZipFile(path) as archive:
+            return "manifest.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
         return False
 
 
@@ -112,7 +115,7 @@ def _open_shards(folder: Path) -> FaceSet:
         pictures, index = folder / shard["file"], folder / shard["index"]
         try:
             part = np.load(pictures, mmap_mode="r", allow_pickle=False)
-            with np.load(index, allow_pickle=False) as arrays:
+            with index.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 fields.append({name: arrays[name] for name in arrays.files})
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise BadSource(f"{pictures}: a shard is missing or damaged ({error}); prepare the set again") from error
@@ -172,13 +175,13 @@ def pack(faces: FaceSet, path: Path, splits: Sequence[str] = ()) -> None:
 
 def _open_pack(path: Path) -> FaceSet:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             fields = {name: arrays[name] for name in arrays.files}
         manifest = json.loads(str(fields.pop("manifest")))
         if manifest["schema"] != SCHEMA:
             raise BadSource(f"{path}: schema {manifest['schema']!r}, wanted {SCHEMA}")
         return _set_of(manifest, Shelf([unfiltered(fields.pop("filtered"))]), fields)
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise BadSource(f"{path}: no packed set of faces ({error})") from error
 
 

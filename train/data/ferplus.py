@@ -59,12 +59,12 @@ def read_npz(*paths: Path) -> FerPlus:
 
 def _read_one(path: Path) -> FerPlus:
     try:
-        with np.load(path, allow_pickle=False) as fields:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as fields:
             usage = fields["usage"] if "usage" in fields.files else np.zeros(len(fields["images"]))
             part = FerPlus(
                 fields["images"], fields["votes"], fields["fer_row"].astype(np.int64), usage.astype(np.int64)
             )
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise BadSource(f"{path}: no FER+ npz with images, votes and fer_row ({error})") from error
     if part.images.shape[1:] != (EDGE, EDGE) or part.votes.shape != (len(part.images), len(VOTES)):
         raise BadSource(

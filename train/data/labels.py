@@ -28,6 +28,12 @@ class Labels:
         """Several may hold at once."""
         return self.hard.ndim == 2
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(N,) there is something to judge by."""
+        flat = self.hard.reshape(len(self.hard), -1)
+        return np.asarray((flat >= 0).any(axis=1), np.bool_)
+
 
 def labels_of(faces: FaceSet, word: str, active_from: int = 2) -> Labels:
     """The labels of a set, expressions in the order of `contract.labels.EXPRESSIONS`.
