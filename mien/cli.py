@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mien import __version__
+from mien import train as training
 from mien.engine import app as engine_app
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 
 app.add_typer(engine_app, name="engine")
+training.mount(app)
 
 OUTPUT, ANALYSIS, SERVER = "Output", "Analysis", "Server"
 
