@@ -19,9 +19,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.add_typer(engine_app, name="engine")
-training.mount(app)
-
 OUTPUT, ANALYSIS, SERVER = "Output", "Analysis", "Server"
 
 
@@ -210,3 +207,7 @@ def serve(
     from mien.server import serve_store
 
     serve_store(store, host, port)
+
+
+training.mount(app)
+app.add_typer(engine_app, name="engine")
