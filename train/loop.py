@@ -81,7 +81,8 @@ class Trainer:
         Raises:
             TrainingDiverged: the loss is not a number; the last good checkpoint stays.
         """
-        learner, last = self._learner(), min(bounds.stop_after or self.recipe.run.epochs, self.recipe.run.epochs)
+        learner, loss = self._learner(), math.nan
+        last = min(bounds.stop_after or self.recipe.run.epochs, self.recipe.run.epochs)
         while self.epoch < last and not self._should_stop(bounds):
             began, self.epoch = time.monotonic(), self.epoch + 1
             self.objective.stem_only = self.epoch <= self.recipe.net.stem_epochs
@@ -90,10 +91,11 @@ class Trainer:
             score, better = self._validate()
             numbers = {"epoch": self.epoch, "loss": loss, "score": score, "better": better, "images_per_s": speed}
             self.watch.epoch({**numbers, "rate": self._rate(1.0), "epoch_s": time.monotonic() - began})
-            if self.epoch % bounds.checkpoint_every == 0 or self.epoch == last:
+            if self.epoch % bounds.checkpoint_every == 0:
                 self.write()
-        self.write()
-        return self._summary(loss if self.epoch else math.nan)
+        if self.epoch % bounds.checkpoint_every or not self.checkpoint.is_file():
+            self.write()
+        return self._summary(loss)
 
     def _learner(self) -> nn.Module:
         if self.recipe.run.compile and self.device.type == "cuda":
@@ -148,7 +150,7 @@ class Trainer:
         for optimiser in filter(None, (self.optimiser, self.centres)):
             optimiser.step()
         if self.average:
-            self.average.follow(self.objective)
+            self.average.follow()
         return loss.detach()
 
     @contextlib.contextmanager
@@ -284,7 +286,7 @@ class Trainer:
             "epochs": self.epoch,
             "best_epoch": self.best_epoch,
             f"validation_{self._select}": round(self.best_score, 5) if self.best else None,
-            "loss": round(loss, 5),
+            "loss": None if math.isnan(loss) else round(loss, 5),
             "seconds": round(seconds, 1),
             "device": str(self.device),
             "processes": self.processes.count,

@@ -80,14 +80,16 @@ class Average:
 
     def __init__(self, objective: Objective, decay: float) -> None:
         self.module, self.decay, self.steps = copy.deepcopy(objective).eval().requires_grad_(False), decay, 0
+        mine, theirs = self.module.state_dict(), objective.state_dict()  # the live tensors: collected once
+        self._moving = [(each, theirs[name]) for name, each in mine.items() if each.is_floating_point()]
+        self._counted = [(each, theirs[name]) for name, each in mine.items() if not each.is_floating_point()]
 
     @torch.no_grad()
-    def follow(self, objective: Objective) -> None:
+    def follow(self) -> None:
         """Move towards the weights by one step."""
         self.steps += 1
         pull = 1.0 - min(self.decay, (1 + self.steps) / (10 + self.steps))
-        mine, theirs = self.module.state_dict(), objective.state_dict()
-        moving = [name for name, each in mine.items() if each.is_floating_point()]
-        torch._foreach_lerp_([mine[name] for name in moving], [theirs[name] for name in moving], pull)
-        for name in mine.keys() - set(moving):
-            mine[name].copy_(theirs[name])
+        mine, theirs = zip(*self._moving, strict=True)
+        torch._foreach_lerp_(mine, theirs, pull)
+        for mine_, theirs_ in self._counted:
+            mine_.copy_(theirs_)

@@ -55,6 +55,8 @@ def test_two_epochs_and_two_more_are_exactly_four(
     assert all(torch.equal(tensor, parts[name]) for name, tensor in whole.items())
     assert note == other
     assert len((tmp_path / "parts" / "history.jsonl").read_text().splitlines()) == 4
+    again = train(recipe, patterns, tmp_path / "parts", device="cpu", resume=True)  # nothing is left to do
+    assert (again["epochs"], again["loss"]) == (4, None)
 
 
 def test_another_seed_is_another_run(patterns: Path, write_recipe: WriteRecipe, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_the_average_follows_weights_and_statistics() -> None:
         for name, tensor in objective.state_dict().items():
             if name in ("net.conv1.weight", "net.bn1.running_mean"):
                 tensor += 1.0
-    average.follow(objective)
+    average.follow()
     pull = 1 - min(0.5, 2 / 11)
     assert torch.allclose(average.module.net.conv1.weight, before + pull, atol=1e-6)  # type: ignore[union-attr]
     assert torch.allclose(average.module.net.bn1.running_mean, torch.full((64,), pull))  # type: ignore[union-attr]
