@@ -1,5 +1,7 @@
 """`mien`: one line per error, exit code 2 where the input was bad."""
 
+import errno
+import os
 import sys
 
 from contract.errors import MienError
@@ -14,6 +16,12 @@ def main() -> None:
         app(standalone_mode=True)
     except MienError as error:
         print(f"mien: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"mien: the disk is full; not everything was printed ({error.strerror})", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer would fail once more at the end
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

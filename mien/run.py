@@ -6,9 +6,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -16,7 +17,7 @@ import cv2
 import orjson
 from rich.console import Console
 
-from contract.errors import BadOutput, BadRequest
+from contract.errors import BadOutput, BadRequest, BadStore
 from ingest.faces.detect import STILL_LONG_SIDE, CenterFace
 from ingest.faces.follow import Follower
 from ingest.settings import IngestSettings
@@ -74,38 +75,44 @@ def run_all(request: RunRequest) -> int:
     began = time.monotonic()
     cv2.setNumThreads(1)  # ingest and worker have a thread each; OpenCV's pool only costs them
     screen, notes = Console(highlight=False), Console(stderr=True, highlight=False)
+    note = partial(notes.print, markup=False, soft_wrap=True)  # names of files may look like markup, «[x264]»
     sources = sources_of(request.sources)
     if request.out is not None:
         check_writable(request.out)
     with ExitStack() as stack:
-        store_path = request.store or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mien-"))) / "run.db"
+        engines = [choose(*find(name), engine=request.engine) for name in request.nets]
+        reader = Reader(engines)
+        store_path = request.store or stack.enter_context(_fleeting_store())
         store = SqliteStore(store_path)
         stack.callback(store.close)
-        engines = [choose(*find(name), engine=request.engine) for name in request.nets]
-        worker = Worker(store, Reader(engines))
+        worker = Worker(store, reader)
         # Cut at the edge that the nets want: what one net alone reads is not resized again.
         settings = replace(request.ingest, crop_edge=max(engine.card.input_edge for engine in engines))
         if request.serve:
             server = Server(store_path, request.host, request.port)
             stack.callback(server.close)
-            notes.print(f"dashboard: [bold]{server.url}[/]")
+            note(f"dashboard: {server.url}")
         with _stopped_by_signals(notes) as stop, Watch(notes) as watch:
             analysis = Analysis(sources, settings, _follower_factory(settings), store, stop)
             analysis.run(worker, watch)
         contents = _contents(store_path, analysis.sessions)
-        print_report(screen, contents)
-        if request.out is not None:
-            _write_out(request.out, contents, store_path, request.store is None, notes)
+        try:
+            if request.out is not None:
+                write(request.out, contents)  # before anything is printed: the reader of a pipe may have gone
+            print_report(screen, contents)
+        finally:
+            for name in analysis.known:
+                note(f"{name}: already analysed with these settings; taken from {request.store}")
+            for failure in analysis.failures:
+                note(f"mien: {failure}")
+        for path in filter(None, (request.out, request.store)):
+            note(f"written: {path}")
         if request.statistics is not None:
             request.statistics.write_bytes(orjson.dumps(analysis.statistics(worker, began)))
-        for name in analysis.known:
-            notes.print(f"{name}: already analysed with these settings; taken from {request.store}")
-        for failure in analysis.failures:
-            notes.print(f"mien: {failure}", soft_wrap=True)
         if stop.is_set():
-            notes.print("stopped: what had been looked at is kept, the rest is marked as a gap")
+            note("stopped: what had been looked at is kept, the rest is marked as a gap")
         elif request.serve and contents:
-            notes.print("Ctrl-C ends it")
+            note("Ctrl-C ends it")
             wait_for_interrupt()
         return BAD_INPUT if analysis.failures else INTERRUPTED if stop.is_set() else DONE
 
@@ -132,19 +139,33 @@ def _contents(store: Path, wanted: list[tuple[str, str]]) -> list[tuple[Session,
     return contents
 
 
-def _write_out(
-    out: Path, contents: list[tuple[Session, list[Timeline]]], store: Path, fleeting: bool, notes: Console
-) -> None:
-    """Write the file; where that fails the store is kept, so that nothing is lost."""
+@contextmanager
+def _fleeting_store() -> Iterator[Path]:
+    """A store that lives as long as the run; where the disk refuses something it stays, and the error says where."""
     try:
-        write(out, contents)
-        notes.print(f"written: {out}")
-    except BadOutput as error:
-        if not fleeting:
+        folder = Path(tempfile.mkdtemp(prefix="mien-"))
+    except OSError as error:
+        raise BadOutput(f"no room for temporary files ({error.strerror or error}); wanted --store FILE.db") from error
+    store = folder / "run.db"
+    kept = False
+    try:
+        yield store
+    except (BadOutput, BadStore) as error:
+        kept = _holds_sessions(store)
+        if not kept:
             raise
-        kept = Path(tempfile.mkdtemp(prefix="mien-kept-")) / "run.db"
-        shutil.copy2(store, kept)
-        raise BadOutput(f"{error}; the timelines are kept in {kept} (mien query {kept})") from error
+        raise type(error)(f"{error}; the timelines so far are in {store} (mien query {store})") from error
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _holds_sessions(store: Path) -> bool:
+    try:
+        with closing(SqliteReader(store)) as reader, reader.snapshot() as snapshot:
+            return bool(snapshot.sessions())
+    except BadStore:
+        return False
 
 
 @contextmanager

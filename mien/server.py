@@ -6,8 +6,6 @@ import threading
 from ipaddress import ip_address
 from pathlib import Path
 
-from rich.console import Console
-
 from contract.errors import BadRequest
 
 
@@ -58,7 +56,7 @@ def serve_store(store: Path, host: str, port: int) -> None:
         pass
     reader.close()
     server = Server(store, host, port)
-    Console().print(f"dashboard: [bold]{server.url}[/]   (Ctrl-C ends it)")
+    print(f"dashboard: {server.url}   (Ctrl-C ends it)", flush=True)
     wait_for_interrupt()
     server.close()
 

@@ -5,6 +5,7 @@ as the scikit-image package carries it (`skimage.data.astronaut`, 512×512), sto
 """
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,8 @@ import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from contract.errors import BadOutput
 
 PORTRAIT = Path(__file__).with_name("astronaut.jpg")
 PORTRAIT_FACE_XYWH = (181.0, 58.0, 89.0, 120.0)  # px of the portrait: forehead to chin
@@ -84,5 +87,16 @@ def _ease(seconds: float) -> float:
 
 
 def make_demonstration(path: Path) -> None:
-    """Write the demonstration clip: 12 s, 640×480, 25 frames/s, one face that leaves and returns."""
-    film(path, read_portrait(), demonstration_view, seconds=12.0)
+    """Write the demonstration clip: 12 s, 640×480, 25 frames/s, one face that leaves and returns.
+
+    Raises:
+        BadOutput: the path cannot be written; no half of a clip stays there.
+    """
+    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished.mp4")
+    try:
+        film(unfinished, read_portrait(), demonstration_view, seconds=12.0)
+        unfinished.replace(path)
+    except OSError as error:
+        raise BadOutput(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -303,3 +303,59 @@ def test_one_signal_ends_the_dashboard(face_clip, number):
     assert process.wait(timeout=20) == 0
     assert len(people) == 1
     process.stderr.close()
+
+
+def test_a_name_that_looks_like_markup_is_printed_as_it_is(mien, tmp_path):
+    (tmp_path / "[x264] clip.mp4").write_bytes(b"")
+
+    done = mien("run", tmp_path / "[x264] clip.mp4", "--no-serve")
+
+    assert done.returncode == 2
+    assert "[x264] clip.mp4 is empty" in done.stderr
+
+
+def test_the_file_is_written_though_nobody_reads_the_table(mien, face_clip, tmp_path):
+    out = tmp_path / "x.json"
+    command = f"{sys.executable} -m mien run {face_clip} --out {out} > /dev/full"
+
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("mien: the disk is full")
+    assert "Traceback" not in done.stderr
+    assert json.loads(out.read_text())["sources"][0]["finished"]
+
+
+def test_where_the_file_cannot_be_written_the_timelines_are_kept_and_can_be_asked(mien, face_clip, tmp_path):
+    disk, rest = tmp_path / "disk", tmp_path / "rest"
+    disk.mkdir()
+    rest.mkdir()
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("a small disk needs a mount namespace: run as root")
+    script = (
+        f"mount -t tmpfs -o size=4k none {disk} && TMPDIR={rest} exec {sys.executable} -m mien run {face_clip} "
+        f"--out {disk}/x.json"
+    )
+
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=60)
+
+    (kept,) = rest.glob("mien-*/run.db")
+    assert done.returncode == 2
+    assert f"mien query {kept}" in done.stderr
+    assert mien("query", kept, "--format", "csv").stdout.splitlines()[1].endswith(",50")
+
+
+def test_a_run_without_a_store_leaves_nothing_behind_also_not_what_a_library_would_report(face_clip, tmp_path):
+    kept = {name: value for name, value in os.environ.items() if name not in {"CI", "ORT_DISABLE_TELEMETRY"}}
+    home = {"TMPDIR": str(tmp_path), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "mien", "run", str(face_clip), "--no-serve"]
+
+    done = subprocess.run(command, env=kept | home, capture_output=True, timeout=60)
+
+    assert done.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slip_in_an_option_leaves_no_empty_store(mien, face_clip, tmp_path):
+    assert mien("run", face_clip, "--no-serve", "--nets", "nonsense", "--store", tmp_path / "s.db").returncode == 2
+    assert not (tmp_path / "s.db").exists()
