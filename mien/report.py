@@ -1,16 +1,18 @@
 """The table a person sees at the end of a run: who was seen, when, and with which expressions."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from contract.labels import EXPRESSIONS
+from contract.labels import EXPRESSIONS, GapReason
 from contract.readings import ChannelKind
-from mien.timelines import Timeline, seconds_since
+from mien.timelines import SECOND_US, Timeline, seconds_since
 from query.reader import Session
 
 # Okabe and Ito's colour-blind-safe palette, the same as the dashboard's.
@@ -30,21 +32,55 @@ UNSEEN, NOT_LOOKED_AT = "·", "×"
 MOST_PEOPLE = 40  # a table longer than a screen helps nobody; the files hold everyone
 
 
-def print_report(console: Console, contents: Sequence[tuple[Session, list[Timeline]]]) -> None:
-    """Print each session with a line per person."""
-    for session, people in contents:
-        console.print(_session(session, people, colour=console.color_system is not None, width=console.width))
+def print_report(
+    console: Console, contents: Sequence[tuple[Session, list[Timeline]]], session_ids: bool = False
+) -> None:
+    """Print each video with a line per person, pictures in one table; with session ids, what `mien query` asks for."""
+    colour = console.color_system is not None
+    for is_picture, some in groupby(contents, key=lambda content: _is_picture(content[0])):
+        if is_picture:
+            console.print(_pictures(list(some), session_ids))
+            continue
+        for session, people in some:
+            console.print(_session(session, people, session_ids, colour=colour, width=console.width))
     shown = [
         name for name in EXPRESSIONS if any((ChannelKind.EXPRESSION, name) in t.values for _, p in contents for t in p)
     ]
     if shown:
-        console.print(_legend(shown, colour=console.color_system is not None))
+        timed = any(not _is_picture(session) for session, _ in contents)
+        console.print(_legend(shown, colour, console.width) if timed else "")
 
 
-def _session(session: Session, people: list[Timeline], colour: bool, width: int) -> RenderableType:
-    title = Text.assemble("\n", (session.source, "bold"), "  ", (_facts(session, people), "dim"))
+def _is_picture(session: Session) -> bool:
+    return session.closed and session.frames == 1
+
+
+def _name(session: Session, with_id: bool) -> str:
+    return f"{session.source}.{session.id}" if with_id else session.source
+
+
+def _pictures(contents: Sequence[tuple[Session, list[Timeline]]], session_ids: bool) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("picture", overflow="fold")
+    table.add_column("person", no_wrap=True)
+    table.add_column("on average" if len(contents) > 1 else "shows")
+    for session, people in contents[:MOST_PEOPLE]:
+        name = _name(session, session_ids)
+        if not people:
+            table.add_row(name, "", Text("no face was seen", "dim"))
+        for index, timeline in enumerate(people):
+            table.add_row("" if index else name, _short(timeline), _average(timeline, 2))
+    left = len(contents) - MOST_PEOPLE
+    rest = [Text(f"… and {left} more pictures", "dim")] if left > 0 else []
+    return Group(Text(""), table, *rest)
+
+
+def _session(
+    session: Session, people: list[Timeline], session_ids: bool, *, colour: bool, width: int
+) -> RenderableType:
+    title = Text.assemble("\n", (_name(session, session_ids), "bold"), "  ", (_facts(session, people), "dim"))
     if not people:
-        return Group(title, Padding(Text("no face was seen"), (0, 2)))
+        return Group(title, Text("  no face was seen"))
     named = 2 if width >= 110 else 1
     cells = max(12, min(60, width - 44 - 18 * named))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
@@ -52,14 +88,13 @@ def _session(session: Session, people: list[Timeline], colour: bool, width: int)
     table.add_column("seen", justify="right", no_wrap=True)
     table.add_column("frames", justify="right", no_wrap=True)
     length_s = _length_s(session, people)
-    if session.frames > 1:
-        table.add_column(_scale(length_s, cells), no_wrap=True)
+    table.add_column(_scale(length_s, cells), no_wrap=True)
     table.add_column("on average", no_wrap=True)
     for timeline in people[:MOST_PEOPLE]:
-        strip = [_strip(session, timeline, length_s, cells, colour)] if session.frames > 1 else []
-        table.add_row(_short(timeline), _seen(timeline), f"{len(timeline.points):,}", *strip, _average(timeline, named))
+        strip = _strip(session, timeline, length_s, cells, colour)
+        table.add_row(_short(timeline), _seen(timeline), f"{len(timeline.points):,}", strip, _average(timeline, named))
     rest = [Text(f"… and {len(people) - MOST_PEOPLE} more people", "dim")] if len(people) > MOST_PEOPLE else []
-    return Group(title, Padding(Group(table, *rest), (0, 2)))
+    return Group(title, Padding(Group(table, *rest), (0, 0, 0, 2), expand=False))
 
 
 def _scale(length_s: float, cells: int) -> str:
@@ -70,9 +105,13 @@ def _scale(length_s: float, cells: int) -> str:
 
 
 def _facts(session: Session, people: list[Timeline]) -> str:
-    facts = [f"{len(people)} {'person' if len(people) == 1 else 'people'}"]
-    if session.frames > 1:
-        facts += [f"{session.frames:,} frames", f"{_length_s(session, people):.1f} s"]
+    facts = [
+        f"{len(people)} {'person' if len(people) == 1 else 'people'}",
+        f"{session.frames:,} frames",
+        f"{_length_s(session, people):.1f} s",
+    ]
+    if not session.closed and not any(gap.reason == GapReason.INTERRUPTED for gap in session.gaps):
+        facts.append("not finished")
     for gap in session.gaps:
         begin, end = seconds_since(session, gap.begin), seconds_since(session, gap.end)
         facts.append(f"not looked at {begin:.1f}–{end:.1f} s: {gap.reason.replace('_', ' ')}")
@@ -98,9 +137,16 @@ def _strip(session: Session, timeline: Timeline, length_s: float, cells: int, co
     """One character per stretch of time: the expression with the highest mean, or why there is none."""
     expressions = timeline.of_kind(ChannelKind.EXPRESSION)
     where = np.minimum((timeline.time_s / length_s * cells).astype(int), cells - 1)
+    until_s = _until_s(timeline, session.step / SECOND_US if session.step else length_s)
     text = Text()
     for cell in range(cells):
+        middle = (cell + 0.5) / cells * length_s
+        missed = any(
+            seconds_since(session, gap.begin) <= middle < seconds_since(session, gap.end) for gap in session.gaps
+        )
         here = where == cell
+        if not here.any() and not missed:
+            here = (timeline.time_s <= middle) & (middle < until_s)
         if here.any() and expressions:
             means = {name: float(np.nanmean(values[here])) for name, values in expressions.items()}
             top = max(means, key=means.__getitem__)
@@ -108,12 +154,14 @@ def _strip(session: Session, timeline: Timeline, length_s: float, cells: int, co
         elif here.any():
             text.append("█" if colour else "#", "white")
         else:
-            middle = (cell + 0.5) / cells * length_s
-            missed = any(
-                seconds_since(session, gap.begin) <= middle < seconds_since(session, gap.end) for gap in session.gaps
-            )
             text.append(NOT_LOOKED_AT if missed else UNSEEN, "dim")
     return text
+
+
+def _until_s(timeline: Timeline, step_s: float) -> NDArray[np.float64]:
+    """Per reading the time up to which it speaks: the next one, or the next look, which did not find the face."""
+    away_s = np.diff(timeline.time_s, append=np.inf)
+    return timeline.time_s + np.where(away_s < 1.5 * step_s, away_s, step_s)  # frame times give or take half a step
 
 
 def _average(timeline: Timeline, named: int) -> Text:
@@ -129,7 +177,13 @@ def _average(timeline: Timeline, named: int) -> Text:
     return parts
 
 
-def _legend(names: Sequence[str], colour: bool) -> RenderableType:
-    marks = [Text.assemble(("█" if colour else LETTERS[name], COLOURS[name]), f" {name}") for name in names]
-    empty = Text(f"{UNSEEN} not seen  {NOT_LOOKED_AT} not looked at", "dim")
-    return Padding(Group(Text("  ").join(marks), empty), (1, 2, 0, 2))
+def _legend(names: Sequence[str], colour: bool, width: int) -> RenderableType:
+    """The marks in as many lines as they need; a mark and its name stay together."""
+    lines = [Text()]
+    for name in names:
+        mark = Text.assemble("  ", ("█" if colour else LETTERS[name], COLOURS[name]), f" {name}")
+        if lines[-1].cell_len + mark.cell_len > width:
+            lines.append(Text())
+        lines[-1].append_text(mark)
+    empty = Text(f"  {UNSEEN} not seen  {NOT_LOOKED_AT} not looked at", "dim")
+    return Group(Text(""), *lines, empty)
