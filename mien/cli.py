@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from contract.errors import BadRequest
 from mien import __version__
 from mien import train as training
 from mien.engine import app as engine_app
@@ -59,7 +60,7 @@ def run(
         bool, typer.Option("--pictures", help="Keep one small picture of each person.", rich_help_panel=OUTPUT)
     ] = False,
     every_n: Annotated[
-        int | None, typer.Option(help="Look at every n-th frame.  [default: 1]", min=1, rich_help_panel=ANALYSIS)
+        int | None, typer.Option(help=r"Look at every n-th frame.  \[default: 1]", min=1, rich_help_panel=ANALYSIS)
     ] = None,
     sample_hz: Annotated[
         float | None,
@@ -68,7 +69,7 @@ def run(
     detect_every: Annotated[
         int | None,
         typer.Option(
-            help="Search every k-th frame for faces and follow them between.  [default: 5]",
+            help=r"Search every k-th frame for faces and follow them between.  \[default: 5]",
             min=1,
             rich_help_panel=ANALYSIS,
         ),
@@ -105,7 +106,7 @@ def run(
         bool | None,
         typer.Option(
             "--serve/--no-serve",
-            help="Show the dashboard until Ctrl-C.  [default: serve, unless --out is given]",
+            help=r"Show the dashboard until Ctrl-C.  \[default: serve, unless --out is given]",
             show_default=False,
             rich_help_panel=SERVER,
         ),
@@ -181,6 +182,8 @@ def query(
     """Ask a stored file: who was seen, and a person's timeline."""
     from mien.query import print_people, print_timeline
 
+    if person is None and (begin or end or every or channels):
+        raise BadRequest(f"--from, --to, --every and --channels ask for one person: mien query {store} PERSON …")
     if person is None:
         print_people(store, shape.value)
     else:

@@ -9,9 +9,10 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from contract.errors import BadRequest
+from contract.errors import BadRequest, NotFound
+from contract.labels import ACTION_UNITS, EXPRESSIONS
 from mien.report import print_report
-from mien.timelines import timelines
+from mien.timelines import EVER, timelines
 from query import replies
 from query.reader import Person, Session, Snapshot, SqliteReader
 from query.timeline import Page, Wanted, read_page
@@ -27,8 +28,11 @@ def print_people(store: Path, shape: str) -> None:
         sessions = snapshot.sessions()
         if shape == "table":
             if not sessions:
-                Console().print(f"{store}: holds no source yet")
-            print_report(Console(highlight=False), [(session, timelines(snapshot, session)) for session in sessions])
+                print(f"{store}: holds no source yet")
+            contents = [(session, timelines(snapshot, session)) for session in sessions]
+            print_report(Console(highlight=False), contents, session_ids=True)
+            if first := next((people[0] for _, people in contents if people), None):
+                print(f"one person's timeline: mien query {store} {first.person.id}")
             return
         by_key = {(session.source, session.id): session for session in sessions}
         people = [
@@ -62,9 +66,9 @@ def print_timeline(
         BadRequest: a time, length or channel that cannot be understood.
     """
     with _snapshot(store) as snapshot:
-        person = snapshot.person(person_id)
+        person = _person(snapshot, store, person_id)
         session = snapshot.session(person.source, person.session)
-        names = tuple(name.strip() for name in channels.split(",")) if channels else None
+        names = _channels(snapshot, person, channels) if channels else None
         wanted = Wanted(
             person=person.id,
             begin=_time(begin, session, "--from", person.first_time),
@@ -84,12 +88,32 @@ def print_timeline(
             _print_table(page, person, session)
 
 
+def _person(snapshot: Snapshot, store: Path, person_id: str) -> Person:
+    try:
+        return snapshot.person(person_id)
+    except NotFound as error:
+        raise NotFound(f"{error}; mien query {store} --format csv lists who is there") from error
+
+
+def _channels(snapshot: Snapshot, person: Person, typed: str) -> tuple[str, ...]:
+    """The names that were typed; one that no net knows is a slip, one that was not measured is an empty column."""
+    measured = [c.name for schema in snapshot.schemas(person.id, -EVER, EVER).values() for c in schema.channels]
+    names = tuple(name.strip() for name in typed.split(","))
+    for name in names:
+        if name not in {*measured, *EXPRESSIONS, *ACTION_UNITS}:
+            raise BadRequest(f"no channel {name!r}; there are {', '.join(dict.fromkeys(measured))}")
+    return names
+
+
 def _time(text: str | None, session: Session, name: str, otherwise: int) -> int:
     return otherwise if text is None else event_time(parse_time(text, name), session.opened_at, session.dated, name)
 
 
 def _print_table(page: Page, person: Person, session: Session) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title=person.id, title_justify="left")
+    console = Console(highlight=False)
+    console.print(person.id, style="bold", markup=False, soft_wrap=True)
+    # One blank between the columns lets the eight expressions fit into 80.
+    table = Table(box=None, padding=(0, 2 if console.width >= 100 else 1, 0, 0), header_style="dim")
     table.add_column("t, s", justify="right")
     table.add_column("n" if page.n is not None else "frame", justify="right")
     for channel in page.channels:
@@ -101,7 +125,6 @@ def _print_table(page: Page, person: Person, session: Session) -> None:
         why = page.why[row] if page.why else None
         cells = [f"[dim]{why}[/]", *values[1:]] if why and values else values
         table.add_row(f"{(page.event_time[row] - session.opened_at) / 1e6:.3f}", str(counts[row]), *cells)
-    console = Console(highlight=False)
     console.print(table)
     if len(page.event_time) > TABLE_ROWS:
         left = len(page.event_time) - TABLE_ROWS
