@@ -95,6 +95,7 @@ class Analysis:
                     watch.show(standing)
             except BadSource as failure:
                 self.failures.append(failure)
+            watch.forget(standing)
             self.frames, self.faces = self.frames + tally.frames, self.faces + tally.faces
         self.ingest_cpu_s += time.thread_time() - began
 

@@ -1,14 +1,14 @@
 """How far a run has come: a bar on a terminal, a plain line now and then elsewhere."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-PLAIN_EVERY_S = 5.0
+PLAIN_EVERY_S, SHOWN_EVERY_S = 5.0, 0.1
 
 
 @dataclass(slots=True)
@@ -19,6 +19,8 @@ class Standing:
     frames: int = 0
     total: int | None = None  # frames, if the source knows
     faces: int = 0
+    began: float = field(default_factory=time.monotonic)  # s
+    shown: float = 0.0  # s
 
 
 class Watch:
@@ -37,9 +39,7 @@ class Watch:
             refresh_per_second=5,
         )
         self._tasks: dict[int, TaskID] = {}
-        self._began = time.monotonic()
-        self._next_line = self._began + PLAIN_EVERY_S
-        self._last_shown = 0.0
+        self._next_line = time.monotonic() + PLAIN_EVERY_S
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -55,27 +55,35 @@ class Watch:
     def show(self, standing: Standing) -> None:
         """Show that a source has come this far; cheap enough for every frame."""
         now = time.monotonic()
-        if now - self._last_shown < 0.1:
+        if now - standing.shown < SHOWN_EVERY_S:
             return
-        self._last_shown = now
+        standing.shown = now
         if self._console.is_terminal:
             self._show_bar(standing)
         elif now >= self._next_line:
             self._next_line = now + PLAIN_EVERY_S
-            self._console.print(f"{standing.name}: {_done(standing)}, {self._speed(standing)}", highlight=False)
+            line = f"{standing.name}: {_done(standing)}, {_speed(standing)}"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def forget(self, standing: Standing) -> None:
+        """Take away the bar of a source that came to its end: a folder may hold more than a screen has lines."""
+        task = self._tasks.pop(id(standing), None)
+        if task is not None:
+            self._bars.remove_task(task)
 
     def _show_bar(self, standing: Standing) -> None:
-        done, speed = _done(standing), self._speed(standing)
+        done, speed = _done(standing), _speed(standing)
         task = self._tasks.get(id(standing))
         if task is None:
             task = self._bars.add_task(standing.name, total=standing.total, done=done, speed=speed)
             self._tasks[id(standing)] = task
         self._bars.update(task, completed=standing.frames, total=standing.total, done=done, speed=speed)
 
-    def _speed(self, standing: Standing) -> str:
-        return f"{standing.frames / max(time.monotonic() - self._began, 1e-3):.0f} frames/s"
-
 
 def _done(standing: Standing) -> str:
     of = f" of {standing.total:,}" if standing.total else ""
     return f"{standing.frames:,}{of} frames, {standing.faces:,} faces"
+
+
+def _speed(standing: Standing) -> str:
+    return f"{standing.frames / max(time.monotonic() - standing.began, 1e-3):.0f} frames/s"
