@@ -1,7 +1,7 @@
 """The first weights become files of the zoo: `python -m train.bootstrap WEIGHTS.safetensors --data FOLDER`.
 
-They are a plain ResNet-18 trained elsewhere on FER+; the project's own training replaces them. The temperature of the cards
-is fitted afterwards: `mien evaluate expressions.int8 --data validation.npz --calibrate`.
+They are a plain ResNet-18 trained elsewhere on FER+; the project's own training replaces them. The temperature of
+the cards is fitted afterwards: `mien evaluate expressions.int8 --data validation.npz --calibrate`.
 """
 
 import argparse
