@@ -23,18 +23,19 @@ from ingest.faces.follow import Follower
 from ingest.settings import IngestSettings
 from ingest.sources import Source, sources_of
 from mien.analysis import Analysis
-from mien.output import check_writable, write
+from mien.output import Contents, check_writable, write
 from mien.progress import Watch
 from mien.report import print_report
 from mien.server import Server, wait_for_interrupt
-from mien.timelines import Timeline, timelines
+from mien.timelines import timelines
 from models.engines.choose import choose
 from models.zoo import find
-from query.reader import Session, SqliteReader
+from query.reader import SqliteReader
 from worker.pipeline import Worker
 from worker.read import Reader
 from worker.store.sqlite import SqliteStore
 
+Note = Callable[[str], None]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
@@ -96,25 +97,33 @@ def run_all(request: RunRequest) -> int:
             analysis = Analysis(sources, settings, _follower_factory(settings), store, stop)
             analysis.run(worker, watch)
         contents = _contents(store_path, analysis.sessions)
-        try:
-            if request.out is not None:
-                write(request.out, contents)  # before anything is printed: the reader of a pipe may have gone
-            print_report(screen, contents)
-        finally:
-            for name in analysis.known:
-                note(f"{name}: already analysed with these settings; taken from {request.store}")
-            for failure in analysis.failures:
-                note(f"mien: {failure}")
-        for path in filter(None, (request.out, request.store)):
-            note(f"written: {path}")
+        _give(request, analysis, contents, screen, note)
         if request.statistics is not None:
             request.statistics.write_bytes(orjson.dumps(analysis.statistics(worker, began)))
         if stop.is_set():
-            note("stopped: what had been looked at is kept, the rest is marked as a gap")
+            kept = request.store or request.out
+            note(
+                f"stopped: what was looked at is {f'kept in {kept}' if kept else 'above'}, the rest is marked as a gap"
+            )
         elif request.serve and contents:
             note("Ctrl-C ends it")
             wait_for_interrupt()
         return BAD_INPUT if analysis.failures else INTERRUPTED if stop.is_set() else DONE
+
+
+def _give(request: RunRequest, analysis: Analysis, contents: Contents, screen: Console, note: Note) -> None:
+    """Write the file, print the table, and say what was not looked at, whatever the disk or a closed pipe refuses."""
+    try:
+        if request.out is not None:
+            write(request.out, contents)  # before anything is printed: the reader of a pipe may have gone
+        print_report(screen, contents)
+    finally:
+        for name in analysis.known:
+            note(f"{name}: already analysed with these settings; taken from {request.store}")
+        for failure in analysis.failures:
+            note(f"mien: {failure}")
+    for path in filter(None, (request.out, request.store)):
+        note(f"written: {path}")
 
 
 def _follower_factory(settings: IngestSettings) -> Callable[[Source], Follower]:
@@ -129,7 +138,7 @@ def _follower_factory(settings: IngestSettings) -> Callable[[Source], Follower]:
     return new_follower
 
 
-def _contents(store: Path, wanted: list[tuple[str, str]]) -> list[tuple[Session, list[Timeline]]]:
+def _contents(store: Path, wanted: list[tuple[str, str]]) -> Contents:
     """What the store holds of these sessions."""
     reader = SqliteReader(store)
     with reader.snapshot() as snapshot:
