@@ -95,6 +95,8 @@ def _named(text: str) -> Iterator[Source]:
         address = Address.parse(text)
         yield Source(readable_id(address.host), address.shown, Camera(address))
         return
+    if not text.strip():
+        raise SourceNotFound(f"an empty name is no source; {_WANTED}")
     path = Path(text)
     if stat.S_ISDIR(_mode(path)):
         yield from _in_folder(path)

@@ -116,3 +116,9 @@ def test_the_fingerprint_follows_content_not_name(tmp_path: Path) -> None:
     c.write_bytes(b"x" * 2_999_999 + b"y")
 
     assert fingerprint(a) == fingerprint(b) != fingerprint(c)
+
+
+@pytest.mark.parametrize("nothing", ["", "  "])
+def test_an_empty_name_is_not_the_current_folder(nothing: str) -> None:
+    with pytest.raises(SourceNotFound, match="empty name"):
+        sources_of([nothing])

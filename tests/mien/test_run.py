@@ -167,6 +167,7 @@ def test_bad_input_is_one_line_and_exit_code_two(mien, tmp_path, make, says):
         (["--out", "x.xlsx"], ".json, .csv, .parquet"),
         (["--out", "/proc/x.json"], "cannot be written"),
         (["--nets", "nonsense"], "expressions.int8"),
+        (["--nets", "centerface"], "face detection"),
         (["--recorded-at", "yesterday"], "zone"),
         (["--sample-hz", "-1"], "sample_hz"),
     ],
