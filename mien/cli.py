@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it runs when it runs, so that `mien --help` is quick."""
+"""The command line. A command imports the heavy things that it runs when it runs: nets, pictures, servers, torch."""
 
 from enum import StrEnum
 from pathlib import Path
