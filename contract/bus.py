@@ -4,10 +4,10 @@ import contextlib
 import queue
 import threading
 import uuid
-import zlib
 from collections.abc import Iterator
 
 from contract.records import Delivery, Record
+from contract.topics import partition_of
 
 
 class InProcessBus:
@@ -31,7 +31,7 @@ class InProcessBus:
         Raises:
             BusClosed: the reader has gone.
         """
-        partition = zlib.crc32(record.source.encode()) % self._partitions
+        partition = partition_of(record.source, self._partitions)
         with self._numbering:
             delivery = Delivery(self.log, partition, self._next_offset[partition], record)
             self._next_offset[partition] += 1
@@ -41,6 +41,10 @@ class InProcessBus:
         """No more records will come: `deliveries` ends after those already published; waits while the bus is full."""
         with contextlib.suppress(BusClosed):  # nobody is left to be told
             self._put(None)
+
+    def rewind(self, log: str, partition: int, offset: int) -> bool:
+        """False: what was handed over is nowhere else."""
+        return False
 
     def abandon(self) -> None:
         """The reader has gone: publishers stop waiting and raise."""

@@ -12,7 +12,13 @@ MienError
 ├── BadStore                  a store that cannot be used
 │   ├── StoreTooNew           written by a newer Mien
 │   ├── StoreUnwritable       full disk, read-only, locked by another process
+│   ├── StoreUnavailable      it does not answer, or refuses for now; the same call may succeed later
+│   ├── LogReplaced           the topic is another one than the store has followed; an operator has to decide
 │   └── NotAStore             the file is something else
+├── BadLog                    a bus that cannot be used
+│   ├── LogUnavailable        no broker answers
+│   ├── RecordsExpired        the log no longer holds what the store has not seen; names how many
+│   └── TooManyRejected       what arrives cannot be read; going on would drain the topic
 ├── BadModel                  a net, card or engine that cannot be used
 │   ├── UnknownNet            no such name in the zoo or the registry
 │   ├── WeightsDoNotFit       a checkpoint of another net; names the first mismatch
@@ -72,8 +78,32 @@ class StoreUnwritable(BadStore):
     """The store cannot be written: full disk, read-only, locked."""
 
 
+class StoreUnavailable(BadStore):
+    """The store does not answer, or refuses for now (loading, out of memory, no replica); try the same call again."""
+
+
+class LogReplaced(BadStore):
+    """The topic was made anew since the store followed it: offsets mean something else now."""
+
+
 class NotAStore(BadStore):
     """The file exists but is not a Mien store."""
+
+
+class BadLog(MienError):
+    """A bus cannot be used."""
+
+
+class LogUnavailable(BadLog):
+    """No broker answers, or the topic does not exist."""
+
+
+class RecordsExpired(BadLog):
+    """Retention has passed the store's position: records are gone that no reading was made of."""
+
+
+class TooManyRejected(BadLog):
+    """Too large a share of what arrives cannot be read; something is wrong with whoever writes, or with us."""
 
 
 class BadModel(MienError):

@@ -18,3 +18,4 @@ class GapReason(StrEnum):
     INTERRUPTED = "interrupted"  # the user stopped the run
     SOURCE_DOWN = "source_down"  # the camera did not deliver
     DROPPED = "dropped"  # more arrived than could be looked at
+    REJECTED = "rejected"  # a face arrived that could not be read: a damaged picture or record

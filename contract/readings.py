@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.labels import GapReason
 from contract.records import Erase, Gap, Progress, Quality, SessionOpened
 
 
@@ -65,5 +66,25 @@ class Point:
     picture: bytes | None = None  # JPEG for the person's card, only where the source keeps pictures
 
 
-Entry = SessionOpened | Point | Gap | Progress | Erase
+class PassedReason(StrEnum):
+    """Why a delivery became no point."""
+
+    REJECTED = "rejected"  # it cannot be read; the rejected topic says which and why
+    SHED = "shed"  # a live face too old to be worth its reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """A delivery passed over: counted per partition, its sequence counts as seen, and the timeline shows a gap."""
+
+    reason: PassedReason
+    source: str | None = None  # None, with session and sequence: the record says not even whose it is
+    session: str | None = None
+    sequence: int | None = None
+    gap: tuple[int, int] | None = None  # [begin, end) µs of event time, with the GapReason of GAP_OF
+
+
+GAP_OF = {PassedReason.REJECTED: GapReason.REJECTED, PassedReason.SHED: GapReason.DROPPED}
+
+Entry = SessionOpened | Point | Gap | Progress | Erase | Passed
 """What a store is told of one delivery."""

@@ -91,6 +91,16 @@ class Erase(_Record):
 Record: TypeAlias = SessionOpened | Face | Gap | Progress | Erase
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """What stands for a message that is no record of ours: poison, passed over in order."""
+
+    reason: str  # one line: what was seen, what was wanted
+    key: str  # the message's key as text, cut and escaped; usually the source
+    sha256: str  # of the message's value
+    size: int  # bytes of it
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """A record with its place in the log: `offset` is its own, the next one is `offset + 1`."""
@@ -98,4 +108,5 @@ class Delivery:
     log: str  # identity of the topic; another log never continues this one
     partition: int
     offset: int
-    record: Record
+    record: Record | Unreadable
+    stale_at: int | None = None  # µs since the epoch from which on a live face is not worth reading; None: always is

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from contract.readings import Entry, ReadingSchema
+from contract.readings import Entry, PassedReason, ReadingSchema
 
 
 class Outcome(StrEnum):
@@ -54,6 +54,10 @@ class Store(Protocol):
 
         Entries at or below their session's high-water mark and points of erased people are passed over.
         """
+        ...
+
+    def passed(self, log: str, partition: int) -> dict[PassedReason, int]:
+        """How many deliveries of a partition were passed over, by reason."""
         ...
 
     def high_water(self, source: str, session: str) -> int | None:
