@@ -26,6 +26,7 @@ MienError
 │   ├── EngineUnavailable     the library that would run it is not installed
 │   ├── EngineFailed          the processor gave up in the middle of a batch; the process should end
 │   └── TrainingDiverged      the loss is not a number any more; the last good checkpoint stays
+├── StackFailed               a local Kafka or Redis that cannot be started, or gave up
 └── NotFound                  no such source or person in the store
 """
 
@@ -132,6 +133,10 @@ class EngineFailed(BadModel):
 
 class TrainingDiverged(BadModel):
     """The loss of a training run is not a number any more."""
+
+
+class StackFailed(MienError):
+    """A local Kafka or Redis cannot be started, or gave up."""
 
 
 class NotFound(MienError):
