@@ -1,0 +1,82 @@
+"""A redis-server on loopback: its settings, and whether it answers."""
+
+import shutil
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from contract.errors import StackFailed
+from mien.stack.ports import HOST
+from mien.stack.process import Server
+
+PATIENCE_S = 30.0
+ANSWER_S = 1.0
+
+
+def redis_server(
+    name: str, folder: Path, port: int, config: Mapping[str, str], primary: Server | None = None
+) -> Server:
+    """A server of the stack, not yet started; with a primary it is its replica.
+
+    Raises:
+        StackFailed: redis-server is not installed.
+    """
+    program = shutil.which("redis-server")
+    if program is None:
+        raise StackFailed("redis-server is not installed: apt-get install redis-server")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings = _settings(folder, port, primary) | dict(config)
+    (folder / "redis.conf").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+
+    def problem() -> str:
+        return _problem(port) or ("" if primary is None else _replica_problem(port))
+
+    return Server(name, (program, str(folder / "redis.conf")), HOST, port, folder, problem, PATIENCE_S)
+
+
+def ask(port: int, command: str) -> str:
+    """The reply to a command without arguments that need quoting, as text; OSError where nobody answers."""
+    with socket.create_connection((HOST, port), timeout=ANSWER_S) as connection:
+        connection.sendall(f"{command}\r\n".encode())
+        reply = connection.recv(1 << 16)
+        if reply.startswith(b"$"):
+            head, _, body = reply.partition(b"\r\n")
+            while len(body) < int(head[1:]) and (more := connection.recv(1 << 16)):
+                body += more
+            return body.decode(errors="replace").strip()
+    return reply.decode(errors="replace").strip()
+
+
+def _settings(folder: Path, port: int, primary: Server | None) -> dict[str, str]:
+    settings = {
+        "bind": HOST,
+        "port": str(port),
+        "protected-mode": "yes",
+        "dir": f'"{folder}"',
+        "daemonize": "no",
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": '""',  # the append-only file holds everything
+        "maxmemory-policy": "noeviction",  # evicting a timeline or an offset would be loss
+        "repl-diskless-sync-delay": "0",  # no wait for further replicas: there is one
+    }
+    if primary is not None:
+        settings["replicaof"] = f"{primary.host} {primary.port}"
+    return settings
+
+
+def _problem(port: int) -> str:
+    try:
+        answer = ask(port, "PING")
+    except OSError as error:
+        return str(error)
+    return "" if answer == "+PONG" or answer.startswith("-NOAUTH") else answer
+
+
+def _replica_problem(port: int) -> str:
+    """A replica answers when its link is up; one that was promoted has no link any more."""
+    try:
+        info = ask(port, "INFO replication")
+    except OSError as error:
+        return str(error)
+    return "" if "role:master" in info or "master_link_status:up" in info else "not yet in touch with the primary"
