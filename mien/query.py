@@ -14,7 +14,8 @@ from contract.labels import ACTION_UNITS, EXPRESSIONS
 from mien.report import print_report
 from mien.timelines import EVER, timelines
 from query import replies
-from query.reader import Person, Session, Snapshot, SqliteReader
+from query.reader import Person, Session, Snapshot
+from query.sqlite_reader import SqliteReader
 from query.timeline import Page, Wanted, read_page
 from query.times import event_time, parse_every, parse_time
 

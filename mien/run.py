@@ -31,7 +31,7 @@ from mien.server import Server, wait_for_interrupt
 from mien.timelines import timelines
 from models.engines.choose import choose
 from models.zoo import find
-from query.reader import SqliteReader
+from query.sqlite_reader import SqliteReader
 from worker.pipeline import Worker
 from worker.read import Reader
 from worker.store.sqlite import SqliteStore

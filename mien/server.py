@@ -49,7 +49,7 @@ class Server:
 
 def serve_store(store: Path, host: str, port: int) -> None:
     """Serve a stored file until Ctrl-C."""
-    from query.reader import SqliteReader
+    from query.sqlite_reader import SqliteReader
 
     reader = SqliteReader(store)
     with reader.snapshot():  # a clear error now, not a broken page later

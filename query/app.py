@@ -9,8 +9,9 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from query.fence import LOOPBACK_HOSTS, Fence
 from query.problems import answer_errors, document_problems
-from query.reader import Reader, SqliteReader
+from query.reader import Reader
 from query.routes import routes
+from query.sqlite_reader import SqliteReader
 from query.static import dashboard
 
 _DESCRIPTION = """Per-person facial-expression timelines.

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from query.app import app_over
-from query.reader import Reader, SqliteReader
+from query.reader import Reader
+from query.sqlite_reader import SqliteReader
 from tests.query.stores import StoreFile
 
 Get = Callable[..., httpx.Response]

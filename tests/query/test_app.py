@@ -13,7 +13,7 @@ import pytest
 
 from contract.errors import BadStore
 from contract.labels import EXPRESSIONS
-from query.reader import SqliteReader
+from query.sqlite_reader import SqliteReader
 from tests.query.conftest import Get, asking
 from tests.query.stores import JPEG, NOON, SECOND, StoreFile, every_frame, shares
 

@@ -7,7 +7,8 @@ import pytest
 
 from contract.errors import BadStore, NotAStore, NotFound, StoreTooNew
 from contract.tables import APPLICATION_ID
-from query.reader import PeopleAfter, SqliteReader
+from query.reader import PeopleAfter
+from query.sqlite_reader import SqliteReader
 from tests.query.stores import FACE_NET, JPEG, SECOND, StoreFile, every_frame, shares
 
 

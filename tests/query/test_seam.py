@@ -7,7 +7,7 @@ import numpy as np
 from contract.labels import EXPRESSIONS, GapReason
 from contract.readings import Entry, Point
 from contract.records import Erase, Gap, Progress, Quality, SessionOpened
-from query.reader import SqliteReader
+from query.sqlite_reader import SqliteReader
 from tests.query.conftest import asking
 from tests.query.stores import FACE_NET, JPEG, NOON, SECOND, shares
 from worker.store.sqlite import SqliteStore

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contract.labels import EXPRESSIONS
-from query.reader import SqliteReader
+from query.sqlite_reader import SqliteReader
 from query.timeline import Page, Wanted, read_page
 from tests.query.stores import BOTH_NETS, FACE_NET, SECOND, StoreFile, every_frame, shares
 
