@@ -13,7 +13,7 @@ from contract.errors import BadRequest, NotFound
 from contract.labels import ACTION_UNITS, EXPRESSIONS
 from mien.report import print_report
 from mien.timelines import EVER, timelines
-from query import replies
+from query import bodies, replies
 from query.reader import Person, Session, Snapshot
 from query.sqlite_reader import SqliteReader
 from query.timeline import Page, Wanted, read_page
@@ -82,9 +82,9 @@ def print_timeline(
             raise BadRequest(f"--from {begin} is not before --to {end}; nothing lies between")
         page = read_page(snapshot, session, wanted)
         if shape == "json":
-            _write(replies.columnar(page, person, session, None, names) + b"\n")
+            _write(bodies.columnar(page, person, session, None, names) + b"\n")
         elif shape == "csv":
-            _write(replies.csv(page, session, names))
+            _write(bodies.csv(page, session, names))
         else:
             _print_table(page, person, session)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract.errors import BadRequest, NotFound
 from contract.labels import ACTION_UNITS, EXPRESSIONS
-from query import replies
+from query import bodies, replies
 from query.problems import documented
 from query.reader import PeopleAfter, Person, Reader, Session, Snapshot
 from query.timeline import Page, Wanted, read_page
@@ -255,8 +255,8 @@ def _timeline(
     if query.format == "csv":
         filename = re.sub(r"[^A-Za-z0-9._-]+", "-", person.id)[:80]
         headers["Content-Disposition"] = f'attachment; filename="{filename}.csv"'
-        return Response(replies.csv(page, session, names), headers=headers, media_type="text/csv")
-    encode = replies.rows if query.format == "json-rows" else replies.columnar
+        return Response(bodies.csv(page, session, names), headers=headers, media_type="text/csv")
+    encode = bodies.rows if query.format == "json-rows" else bodies.columnar
     body = encode(page, person, session, cursor, names)
     return Response(body, headers=headers, media_type="application/json")
 
