@@ -2,6 +2,7 @@
 
 All keys of one partition of the faces topic carry its number as hash tag, so that one function call may change them
 together, in a cluster too. Numbers are decimal text; names are escaped, so that no name can reach another's key.
+Whatever belongs to one person may expire (see `Keys.people`); nothing else does.
 """
 
 from dataclasses import dataclass
@@ -9,15 +10,17 @@ from dataclasses import dataclass
 LAYOUT = "mien:layout"  # hash: version, partitions; written once, by whoever opens an empty server
 LAYOUT_VERSION = 1
 
-BUCKET_LEVELS_S = (10, 60)  # whole seconds per bucket; finer ones are read from the chunks
-BUCKET_SLOTS = 360  # buckets of a level in one key
-
 
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Names of the keys of one partition."""
 
     partition: int
+
+    @property
+    def born(self) -> str:
+        """String: the log first followed. It stands beside the position, whose loss it betrays."""
+        return f"mien:{{{self.partition}}}:born"
 
     @property
     def position(self) -> str:
@@ -41,36 +44,41 @@ class Keys:
 
     def sessions(self, source: str) -> str:
         """Set of session ids of a source."""
-        return f"mien:{{{self.partition}}}:sessions:{_escaped(source)}"
+        return f"mien:{{{self.partition}}}:sessions:{escaped(source)}"
 
     def session(self, source: str, session: str) -> str:
-        """Hash: high_water and, once it was opened, the columns of `contract.tables` sessions (None is absent)."""
-        return f"mien:{{{self.partition}}}:session:{_escaped(source)}:{_escaped(session)}"
+        """Hash: high_water and, once known, the columns of `contract.tables` sessions (None is absent; 0 or 1)."""
+        return f"mien:{{{self.partition}}}:session:{escaped(source)}:{escaped(session)}"
 
     def gaps(self, source: str, session: str) -> str:
         """Hash: sequence -> «begin end reason»."""
-        return f"mien:{{{self.partition}}}:gaps:{_escaped(source)}:{_escaped(session)}"
+        return f"mien:{{{self.partition}}}:gaps:{escaped(source)}:{escaped(session)}"
 
     def people(self, source: str) -> str:
-        """Sorted set of the people of a source, by first time (µs)."""
-        return f"mien:{{{self.partition}}}:people:{_escaped(source)}"
+        """Sorted set of the people of a source, by first time (µs).
+
+        Where a retention is set, people expire that long after their last point and stay in this list as names alone:
+        whoever reads it passes over those who have no `person`.
+        """
+        return f"mien:{{{self.partition}}}:people:{escaped(source)}"
 
     def person(self, person: str) -> str:
         """Hash: source, session, first_time, last_time, points, and picture, picture_quality where kept."""
-        return f"mien:{{{self.partition}}}:person:{_escaped(person)}"
+        return f"mien:{{{self.partition}}}:person:{escaped(person)}"
 
     def chunks(self, person: str) -> str:
-        """Sorted set of «chunk:schema id», by chunk number."""
-        return f"mien:{{{self.partition}}}:chunks:{_escaped(person)}"
+        """Sorted set of «chunk:schema id», by chunk number; the chunk itself may have expired."""
+        return f"mien:{{{self.partition}}}:chunks:{escaped(person)}"
 
     def chunk(self, person: str, chunk: int, schema: str) -> str:
         """String: packed points of `contract.points`, in the order of their commits."""
-        return f"mien:{{{self.partition}}}:chunk:{_escaped(person)}:{chunk}:{schema}"
+        return f"mien:{{{self.partition}}}:chunk:{escaped(person)}:{chunk}:{schema}"
 
     def buckets(self, person: str, schema: str, level_s: int, slab: int) -> str:
-        """Hash: slot -> packed count and sums; bucket number = slab × BUCKET_SLOTS + slot."""
-        return f"mien:{{{self.partition}}}:buckets:{_escaped(person)}:{schema}:{level_s}:{slab}"
+        """Hash: slot -> packed sums of `contract.buckets`."""
+        return f"mien:{{{self.partition}}}:buckets:{escaped(person)}:{schema}:{level_s}:{slab}"
 
 
-def _escaped(name: str) -> str:
-    return name.replace("%", "%25").replace(":", "%3A")
+def escaped(name: str) -> str:
+    """The name without a colon; different for different names."""
+    return name.replace("%", "%25").replace(":", "%3A") if ":" in name or "%" in name else name
