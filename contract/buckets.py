@@ -2,7 +2,7 @@
 
 A bucket sums the points of one person under one reading schema, as whole numbers, so that it equals the sum over the
 packed points exactly: eight bytes little-endian each for the count, the quality in steps of 1/255, and every channel
-in steps of 1/65535. Buckets lie in slabs of `SLOTS`.
+in steps of 1/65535. Which buckets there are, and where: contract.keys.
 """
 
 from collections.abc import Iterable
@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.keys import BUCKET_SLOTS
 from contract.points import CHUNK_US, SHARE_STEP, VALUE_STEP
 
-LEVELS_S = (10, 60)  # whole seconds per bucket, each a part or a multiple of a chunk; finer ones are read from chunks
-SLOTS = 360
 SECOND_US = 1_000_000
 
 
@@ -38,14 +37,14 @@ def bucket_of(event_time: int, level_s: int) -> int:
 
 def slab_of(bucket: int) -> tuple[int, int]:
     """(slab, slot) of a bucket."""
-    return divmod(bucket, SLOTS)
+    return divmod(bucket, BUCKET_SLOTS)
 
 
 def slabs_of_chunk(chunk: int, level_s: int) -> range:
     """The slabs that hold the buckets of a chunk's points."""
     first = bucket_of(chunk * CHUNK_US, level_s)
     last = bucket_of((chunk + 1) * CHUNK_US - 1, level_s)
-    return range(first // SLOTS, last // SLOTS + 1)
+    return range(first // BUCKET_SLOTS, last // BUCKET_SLOTS + 1)
 
 
 def unpack_buckets(packed: Iterable[tuple[int, bytes]], channels: int, level_s: int) -> Buckets:

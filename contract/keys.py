@@ -10,6 +10,9 @@ from dataclasses import dataclass
 LAYOUT = "mien:layout"  # hash: version, partitions; written once, by whoever opens an empty server
 LAYOUT_VERSION = 1
 
+BUCKET_LEVELS_S = (10, 60)  # whole seconds per bucket; finer ones are read from the chunks
+BUCKET_SLOTS = 360  # buckets of a level in one key
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -75,7 +78,7 @@ class Keys:
         return f"mien:{{{self.partition}}}:chunk:{escaped(person)}:{chunk}:{schema}"
 
     def buckets(self, person: str, schema: str, level_s: int, slab: int) -> str:
-        """Hash: slot -> packed sums of `contract.buckets`."""
+        """Hash: slot -> packed sums of `contract.buckets`; bucket number = slab × BUCKET_SLOTS + slot."""
         return f"mien:{{{self.partition}}}:buckets:{escaped(person)}:{schema}:{level_s}:{slab}"
 
 
