@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from typing import NoReturn
 
 import pytest
 
@@ -27,7 +28,11 @@ def require(name: str) -> None:
     """Go on if this part is on the machine; else skip, or fail where MIEN_REQUIRE_COMPONENTS=1 (as CI sets it)."""
     if present(name):
         return
-    reason = f"{name} is not installed: apt-get install -y {APT[name]}"
+    missing(f"{name} is not installed: apt-get install -y {APT[name]}")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip, or fail where MIEN_REQUIRE_COMPONENTS=1."""
     if os.environ.get("MIEN_REQUIRE_COMPONENTS") == "1":
         pytest.fail(reason)
     pytest.skip(reason)

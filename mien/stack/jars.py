@@ -15,38 +15,29 @@ POM = Path(__file__).resolve().parents[2] / "deploy" / "local" / "pom.xml"
 MAVEN_S = 600
 
 
-def jars(say: Callable[[str], None] = lambda _: None) -> Path:
-    """The folder of the jars, shared by all stacks of a user; Maven brings them if they are not yet there.
+def jars() -> Path:
+    """The folder of the jars, shared by all stacks of a user; `bring_jars` fills it."""
+    if not POM.is_file():
+        raise StackFailed(f"{POM} is missing: `mien stack` needs a checkout of the repository")
+    home = Path(os.environ.get("MIEN_JARS") or Path.home() / ".cache" / "mien" / "jars")
+    return home / hashlib.sha256(POM.read_bytes()).hexdigest()[:12]  # another list of jars is another folder
+
+
+def bring_jars(say: Callable[[str], None] = lambda _: None) -> None:
+    """See that the jars are there; Maven brings them if they are not.
 
     Raises:
         StackFailed: no pom, no Maven, or Maven failed.
     """
-    if not POM.is_file():
-        raise StackFailed(f"{POM} is missing: `mien stack` needs a checkout of the repository")
-    pom = POM.read_bytes()
-    home = Path(os.environ.get("MIEN_JARS") or Path.home() / ".cache" / "mien" / "jars")
-    folder = home / hashlib.sha256(pom).hexdigest()[:12]  # another list of jars is another folder
+    folder = jars()
     if folder.is_dir():
-        return folder
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
+        return
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two stacks at once bring them once
         if not folder.is_dir():
             say("Kafka's jars: Maven brings 46 files, 44 MB, once on this machine")
             _resolve(folder)
-    return folder
-
-
-def java() -> str:
-    """The Java program.
-
-    Raises:
-        StackFailed: it is not installed.
-    """
-    program = shutil.which("java")
-    if program is None:
-        raise StackFailed("Kafka needs Java 17 or later, and `java` is not installed: make system")
-    return program
 
 
 def _resolve(folder: Path) -> None:

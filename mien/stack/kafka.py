@@ -1,5 +1,6 @@
 """Apache Kafka on loopback: one node or three, each broker and controller in one process (KRaft)."""
 
+import shutil
 import socket
 import subprocess
 import uuid
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from contract.errors import StackFailed
 from contract.topics import Topic
-from mien.stack.jars import java
+from mien.stack.jars import jars
 from mien.stack.ports import HOST
 from mien.stack.process import Server
 
@@ -43,11 +44,11 @@ class Node:
         return self.folder / "data"
 
 
-def broker(node: Node, nodes: Sequence[Node], lib: Path) -> Server:
+def broker(node: Node, nodes: Sequence[Node]) -> Server:
     """A server of the stack, not yet started. Its log folder must be formatted before the start."""
     heap_mb = 512 if len(nodes) == 1 else 256
     command = (
-        java(),
+        "java",
         "-Xms128m",
         f"-Xmx{heap_mb}m",
         "-XX:+UseSerialGC",  # small heap, few cores: 0.3 s less to start
@@ -55,19 +56,21 @@ def broker(node: Node, nodes: Sequence[Node], lib: Path) -> Server:
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
         "-cp",
-        f"{lib}/*",
+        f"{jars()}/*",
         "kafka.Kafka",
         str(node.properties),
     )
     return Server(f"kafka-{node.id}", command, HOST, node.port, node.folder, lambda: _problem(node), PATIENCE_S)
 
 
-def format_storage(nodes: Sequence[Node], lib: Path) -> None:
+def format_storage(nodes: Sequence[Node]) -> None:
     """Write the settings of every node, and format the log folders that are not yet.
 
     Raises:
-        StackFailed: Kafka's tool refused.
+        StackFailed: there is no Java, or Kafka's tool refused.
     """
+    if shutil.which("java") is None:
+        raise StackFailed("Kafka needs Java 17 or later, and `java` is not installed: make system")
     for node in nodes:
         node.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lines = (f"{key}={value}\n" for key, value in _settings(node, nodes).items())
@@ -76,7 +79,7 @@ def format_storage(nodes: Sequence[Node], lib: Path) -> None:
     if not fresh:
         return
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = (java(), "-XX:TieredStopAtLevel=1", "-cp", f"{lib}/*", "kafka.tools.StorageTool", "format", "-t", cluster)
+    tool = ("java", "-XX:TieredStopAtLevel=1", "-cp", f"{jars()}/*", "kafka.tools.StorageTool", "format", "-t", cluster)
     for node in fresh:
         _format([*tool, "-c", str(node.properties)])
 

@@ -30,6 +30,7 @@ class Server:
     pid: int | None = None
     began: str = ""  # start time of the pid; a reused pid has another
     on_change: Callable[[], None] = lambda: None  # the pid has changed
+    _log_from: int = 0  # where the log of this start begins
     _child: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
@@ -66,7 +67,8 @@ class Server:
         if self.is_running():
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:
+            self._log_from = log.tell()
             self._child = subprocess.Popen(
                 self.command,
                 cwd=self.folder,
@@ -121,9 +123,9 @@ class Server:
         self.on_change()
 
     def tail(self) -> str:
-        """The last lines of its log, indented."""
+        """The last lines that it has said since it was started, indented."""
         with contextlib.suppress(FileNotFoundError):
-            lines = self.log.read_text(errors="replace").splitlines()
+            lines = self.log.read_bytes()[self._log_from :].decode(errors="replace").splitlines()
             return "\n".join(f"  {line[:300]}" for line in lines[-TAIL_LINES:]) or "  (nothing)"
         return "  (no log)"
 

@@ -9,29 +9,31 @@ from contract.errors import StackFailed
 from mien.stack.ports import HOST
 from mien.stack.process import Server
 
+CONFIG = "redis.conf"
 PATIENCE_S = 30.0
 ANSWER_S = 1.0
 
 
-def redis_server(
-    name: str, folder: Path, port: int, config: Mapping[str, str], primary: Server | None = None
-) -> Server:
-    """A server of the stack, not yet started; with a primary it is its replica.
-
-    Raises:
-        StackFailed: redis-server is not installed.
-    """
-    program = shutil.which("redis-server")
-    if program is None:
-        raise StackFailed("redis-server is not installed: apt-get install redis-server")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings = _settings(folder, port, primary) | dict(config)
-    (folder / "redis.conf").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+def redis_server(name: str, folder: Path, port: int, primary: Server | None = None) -> Server:
+    """A server of the stack, not yet started, nor its settings written; with a primary it is its replica."""
 
     def problem() -> str:
         return _problem(port) or ("" if primary is None else _replica_problem(port))
 
-    return Server(name, (program, str(folder / "redis.conf")), HOST, port, folder, problem, PATIENCE_S)
+    return Server(name, ("redis-server", str(folder / CONFIG)), HOST, port, folder, problem, PATIENCE_S)
+
+
+def write_settings(server: Server, config: Mapping[str, str], primary: Server | None = None) -> None:
+    """Write redis.conf: ours, then the lines of `config`.
+
+    Raises:
+        StackFailed: redis-server is not installed.
+    """
+    if shutil.which("redis-server") is None:
+        raise StackFailed("redis-server is not installed: make system")
+    server.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings = _settings(server.folder, server.port, primary) | dict(config)
+    (server.folder / CONFIG).write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
 
 
 def ask(port: int, command: str) -> str:

@@ -9,11 +9,11 @@ from typing import Self
 
 from contract.errors import StackFailed
 from contract.topics import PARTITIONS, topics
-from mien.stack.jars import jars
+from mien.stack.jars import bring_jars
 from mien.stack.kafka import Node, broker, create_topics, format_storage
 from mien.stack.ports import HOST, free_port, is_free
 from mien.stack.process import Server
-from mien.stack.redis import redis_server
+from mien.stack.redis import redis_server, write_settings
 from mien.stack.state import VERSION, Mark, Shape, State, read_state, write_state
 
 GRACE_S = 10.0
@@ -74,6 +74,8 @@ class Stack:
                 "use another --folder, or `mien stack down --purge` first"
             )
         self._marks = dict(state.servers) if state else {}
+        if self._marks:
+            self._build()
 
     @classmethod
     def found(cls, folder: Path) -> "Stack | None":
@@ -82,7 +84,7 @@ class Stack:
         if state is None:
             return None
         shape = state.shape
-        stack = cls(
+        return cls(
             folder,
             brokers=shape.brokers or 1,
             kafka=shape.brokers > 0,
@@ -92,8 +94,6 @@ class Stack:
             partitions=shape.partitions,
             redis_config=shape.redis_config,
         )
-        stack._build()
-        return stack
 
     @property
     def bootstrap(self) -> str:
@@ -122,8 +122,6 @@ class Stack:
         """
         started: list[Server] = []
         try:
-            if self._marks:
-                self._build()
             self._choose_ports()
             self._build()
             self._prepare()
@@ -158,8 +156,6 @@ class Stack:
             self._marks = {}
 
     def __enter__(self) -> Self:
-        if self._marks:
-            self._build()
         if any(each.is_running() for each in self.processes.values()):
             raise StackFailed(f"the stack in {self.folder} is up already; use Stack.found(folder), or another folder")
         try:
@@ -209,15 +205,13 @@ class Stack:
 
     def _build(self) -> None:
         """The servers as `_marks` says, running or not."""
-        known = self.processes
-        self.processes = {}
-        lib = jars(self._say) if self.shape.brokers else Path()
-        for node in self._nodes():
-            self._add(broker(node, self._nodes(), lib), known)
+        known, self.processes = self.processes, {}
+        nodes = self._nodes()
+        for node in nodes:
+            self._add(broker(node, nodes), known)
         for name in (PRIMARY, REPLICA)[: self.shape.redis + self.shape.replica]:
-            config = self._redis_config(name)
-            primary = self.processes.get(PRIMARY)
-            self._add(redis_server(name, self.folder / name, self._marks[name].port, config, primary), known)
+            port, primary = self._marks[name].port, self.processes.get(PRIMARY)
+            self._add(redis_server(name, self.folder / name, port, primary), known)
 
     def _add(self, server: Server, known: Mapping[str, Server]) -> None:
         mark = self._marks[server.name]
@@ -245,9 +239,16 @@ class Stack:
         ]
 
     def _prepare(self) -> None:
-        if self.shape.brokers and not any(self.processes[f"kafka-{n.id}"].is_running() for n in self._nodes()):
+        """Settings and formatted folders for what does not run; a running cluster keeps its own."""
+        nodes = self._nodes()
+        if nodes and not any(self.processes[f"kafka-{node.id}"].is_running() for node in nodes):
+            bring_jars(self._say)
             self._say("preparing Kafka's log folders")
-            format_storage(self._nodes(), jars())
+            format_storage(nodes)
+        for name in (PRIMARY, REPLICA)[: self.shape.redis + self.shape.replica]:
+            if not self.processes[name].is_running():
+                primary = self.processes[PRIMARY] if name == REPLICA else None
+                write_settings(self.processes[name], self._redis_config(name), primary)
         self._remember()
 
     def _remember(self) -> None:
