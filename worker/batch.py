@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator
 
 from contract.records import Delivery
 
@@ -29,13 +28,3 @@ def in_batches(
             batch = []
     if batch:
         yield tuple(batch)
-
-
-def by_partition(batch: Sequence[Delivery]) -> list[Batch]:
-    """The deliveries of each log and partition, each in order of arrival."""
-    ordered = sorted(batch, key=_place)  # stable
-    return [tuple(group) for _, group in groupby(ordered, key=_place)]
-
-
-def _place(delivery: Delivery) -> tuple[str, int]:
-    return delivery.log, delivery.partition

@@ -1,9 +1,13 @@
 """What the worker has done, and where its time went."""
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+STAGES = ("wait", "decode", "read", "picture", "commit")
+BOUNDS_S = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the histograms
 
 
 @dataclass(slots=True)
@@ -11,11 +15,21 @@ class Counters:
     """Totals since the start; written by the worker's thread, read by anyone."""
 
     records: int = 0  # handed to the store and applied
-    crops: int = 0
+    crops: int = 0  # shown to the nets
+    points: int = 0  # applied
     batches: int = 0
     commits: int = 0
     retaken: int = 0  # times a partition had moved on under us
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("wait", "read", "picture", "commit"), 0.0))
+    passed_over: int = 0  # deliveries that are applied already, or come again
+    holes: int = 0  # times the log left out what the store has not seen
+    rejected: int = 0
+    shed: int = 0
+    looped_at: float = field(default_factory=time.monotonic)  # s: when the worker last came round
+    outcomes: dict[str, int] = field(default_factory=dict)  # of commits
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    spread: dict[str, list[int]] = field(  # blocks by duration: one count per bound, and one beyond
+        default_factory=lambda: {stage: [0] * (len(BOUNDS_S) + 1) for stage in STAGES}
+    )
 
     @contextmanager
     def timed(self, stage: str, clock: Callable[[], float] = time.perf_counter) -> Iterator[None]:
@@ -24,4 +38,6 @@ class Counters:
         try:
             yield
         finally:
-            self.seconds[stage] += clock() - begun
+            spent = clock() - begun
+            self.seconds[stage] += spent
+            self.spread[stage][bisect_left(BOUNDS_S, spent)] += 1

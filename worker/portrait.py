@@ -7,8 +7,8 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from contract.records import Face, Record, SessionOpened
-from worker.crops import pixels, resized
+from contract.records import Crop, Face, Record, SessionOpened
+from worker.crops import UnreadableCrop, pixels, resized
 
 EDGE = 96  # px
 JPEG_QUALITY = 85
@@ -34,8 +34,12 @@ class Portraits:
         self._kept: OrderedDict[tuple[str, str], bool] = OrderedDict()  # session -> may pictures be kept
         self._best: OrderedDict[str, tuple[float, int]] = OrderedDict()  # person -> (quality, pictures so far)
 
-    def of(self, record: Record) -> bytes | None:
-        """JPEG of a face if it is clearly the best of its person so far; None for all else."""
+    def of(self, record: Record, crop: Crop | None = None) -> bytes | None:
+        """JPEG of a face if it is clearly the best of its person so far; None for all else.
+
+        Args:
+            crop: the face's, where it is decoded already.
+        """
         if isinstance(record, SessionOpened):
             _remember(self._kept, (record.source, record.session), record.keeps_pictures)
         if not isinstance(record, Face) or not self._allowed(record):
@@ -43,8 +47,12 @@ class Portraits:
         quality, made = self._best.get(record.person, (0.0, 0))
         if made >= PER_PERSON or record.quality.overall <= quality * MARGIN:
             return None
+        try:
+            picture = portrait(record.crop if crop is None else crop)
+        except UnreadableCrop:  # a reader of bytes found nothing wrong with it
+            return None
         _remember(self._best, record.person, (record.quality.overall, made + 1))
-        return portrait(record)
+        return picture
 
     def _allowed(self, face: Face) -> bool:
         key = (face.source, face.session)
@@ -53,9 +61,13 @@ class Portraits:
         return self._kept[key]
 
 
-def portrait(face: Face) -> bytes:
-    """The crop as a JPEG of 96 px."""
-    small = resized([pixels(face.crop)], EDGE)[0]
+def portrait(crop: Crop) -> bytes:
+    """The crop as a JPEG of 96 px.
+
+    Raises:
+        UnreadableCrop: it is no picture.
+    """
+    small = resized([pixels(crop)], EDGE)[0]
     done, body = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise RuntimeError(f"OpenCV did not encode a picture of {small.shape}")

@@ -1,6 +1,7 @@
 """Crops in, readings out: what all nets say, side by side."""
 
 from collections.abc import Sequence
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +14,44 @@ from models.engines import Engine
 from worker.crops import pixels, resized
 
 Values = NDArray[np.float32]
+Wants = Literal["pixels", "bytes"]
+
+
+class Reading(Protocol):
+    """Crops to values: the seam between the worker and whatever reads faces.
+
+    `wants` says how crops are handed over: decoded and checked («pixels»), or just as they came («bytes»). Left out:
+    batching, timeouts and what to do with a crop that it fails on (all the worker's).
+    """
+
+    @property
+    def schema(self) -> ReadingSchema:
+        """The meaning of the values."""
+        ...
+
+    @property
+    def wants(self) -> Wants:
+        """How crops are handed over."""
+        ...
+
+    def __call__(self, crops: Sequence[Crop]) -> Values:
+        """Readings (N, channels) float32 in 0..1; the answer for a crop does not depend on its neighbours.
+
+        Raises:
+            EngineFailed: nothing may be concluded, the process should end. Any other error than a MienError is laid
+                to one of the crops.
+        """
+        ...
 
 
 class Reader:
-    """What several nets say of crops, in the order of `schema`.
+    """What several nets say of crops, in the order of `schema`: a `Reading` over engines.
 
     Raises:
         BadModel: no net at all, two that name the same channel, or one that states no input edge.
     """
+
+    wants: Wants = "pixels"
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = tuple(engines)

@@ -4,7 +4,7 @@ import pytest
 
 from contract.records import Delivery
 from tests.worker.examples import a_face, a_progress
-from worker.batch import by_partition, in_batches
+from worker.batch import in_batches
 
 
 def delivery(offset: int, partition: int = 0) -> Delivery:
@@ -71,11 +71,3 @@ def test_everything_arrives_once_and_in_order_in_batches_of_any_size(size: int) 
 
     assert list(chain.from_iterable(batches)) == list(range(50))
     assert all(len(batch) <= size for batch in batches)
-
-
-def test_partitions_come_apart_with_their_order_kept() -> None:
-    mixed = [delivery(4, 1), delivery(0, 0), delivery(5, 1), delivery(1, 0), Delivery("other", 0, 9, a_face(9))]
-
-    parts = [[(one.log, one.partition, one.offset) for one in part] for part in by_partition(mixed)]
-
-    assert parts == [[("log", 0, 0), ("log", 0, 1)], [("log", 1, 4), ("log", 1, 5)], [("other", 0, 9)]]

@@ -12,7 +12,19 @@ def test_time_is_added_up_per_stage_also_when_the_stage_fails() -> None:
     with pytest.raises(ValueError), counters.timed("read", lambda: next(ticks)):
         raise ValueError
 
-    assert counters.seconds == {"wait": 0.0, "read": 3.5, "picture": 0.0, "commit": 0.0}
+    assert counters.seconds == {"wait": 0.0, "decode": 0.0, "read": 3.5, "picture": 0.0, "commit": 0.0}
+
+
+def test_the_spread_counts_blocks_by_their_duration() -> None:
+    ticks = iter([0.0, 0.0002, 0.0, 0.02, 0.0, 60.0])
+    counters = Counters()
+
+    for _ in range(3):
+        with counters.timed("commit", lambda: next(ticks)):
+            pass
+
+    assert counters.spread["commit"] == [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]
+    assert sum(counters.spread["read"]) == 0
 
 
 def test_an_unknown_stage_is_a_mistake() -> None:

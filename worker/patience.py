@@ -1,0 +1,77 @@
+"""Calls that wait for a store or a log that is not there for now."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from contract.errors import LogUnavailable, StoreUnavailable
+
+FIRST_S, LONGEST_S = 0.05, 1.0
+SAY_EVERY_S = 10.0
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The worker was asked to stop while it waited; internal, what was in hand comes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is waited for."""
+
+    since: float  # monotonic s
+    text: str
+
+
+class Patience:
+    """Repeats a call, the very same, until it is answered: a commit is safe to repeat, as the store knows its offset.
+
+    `trouble` may be read from another thread; None: all is well.
+    """
+
+    def __init__(
+        self,
+        stop: threading.Event,
+        wait: Callable[[float], bool] | None = None,  # s -> whether to stop
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.trouble: Trouble | None = None
+        self.repeated = 0
+        self._wait = wait or stop.wait
+        self._clock = clock
+        self._said_at = 0.0
+
+    def __call__(self, call: Callable[[], T]) -> T:
+        """The answer of `call`.
+
+        Raises:
+            Stopped: there was none before the worker was asked to stop.
+        """
+        delay_s = FIRST_S
+        while True:
+            try:
+                answer = call()
+            except (StoreUnavailable, LogUnavailable) as error:
+                self._note(error)
+            else:
+                if self.trouble is not None:
+                    _log.warning("back after %.1f s: %s", self._clock() - self.trouble.since, self.trouble.text)
+                    self.trouble = None
+                return answer
+            if self._wait(delay_s):
+                raise Stopped
+            delay_s = min(2 * delay_s, LONGEST_S)
+
+    def _note(self, error: StoreUnavailable | LogUnavailable) -> None:
+        now = self._clock()
+        if self.trouble is None or now - self._said_at >= SAY_EVERY_S:
+            _log.warning("waiting: %s", error)
+            self._said_at = now
+        self.trouble = Trouble(self.trouble.since if self.trouble else now, str(error))
+        self.repeated += 1

@@ -1,0 +1,75 @@
+"""An engine that does not come back: the process ends, and whoever watches it starts another."""
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+HUNG = 75  # EX_TEMPFAIL: another process may do better
+TICKS = 20  # looks per timeout
+
+_log = logging.getLogger(__name__)
+
+
+class Watchdog:
+    """Ends the process when a watched block runs longer than `timeout_s`.
+
+    Time in which the process itself was stopped does not count: nobody was working, nothing hung.
+    """
+
+    def __init__(
+        self,
+        timeout_s: float,
+        end: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], bool] | None = None,  # s -> whether to end
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._end = end or end_process
+        self._clock = clock
+        self._closed = threading.Event()
+        self._sleep = sleep or self._closed.wait
+        self._turn = 0  # odd: a block is running
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._closed.set()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Expect the block to end in time."""
+        self._turn += 1
+        try:
+            yield
+        finally:
+            self._turn += 1
+
+    def _watch(self) -> None:
+        tick_s = self._timeout_s / TICKS
+        turn, spent_s, looked_at = self._turn, 0.0, self._clock()
+        while not self._sleep(tick_s):
+            now = self._clock()
+            spent_s = spent_s + min(now - looked_at, 2 * tick_s) if turn == self._turn and turn % 2 else 0.0
+            turn, looked_at = self._turn, now
+            if spent_s >= self._timeout_s:
+                self._end(f"the engine has not answered for {spent_s:.0f} s, allowed are {self._timeout_s:g}")
+                return
+
+
+def end_process(reason: str, code: int = HUNG) -> None:
+    """End at once: a thread that hangs in a driver cannot be asked to."""
+    _log.critical("ending the process: %s", reason)
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    with contextlib.suppress(OSError, ValueError):  # a closed pipe
+        sys.stderr.flush()
+    os._exit(code)
