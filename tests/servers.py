@@ -8,6 +8,7 @@ However many folders do so, a run starts each server once, when the first test a
 import functools
 import os
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -19,6 +20,10 @@ from mien.stack.jars import bring_jars
 from mien.stack.kafka import admin
 from mien.stack.redis import ask
 from tests.components import missing, require
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python 3.0.12 reads its schemas in an old way
+    import kafka.admin  # noqa: F401
 
 MakeTopic = Callable[..., str]
 DATABASES = 16  # what a redis-server has unless told otherwise
@@ -79,7 +84,7 @@ def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def topic(bootstrap: str) -> Iterator[MakeTopic]:
-    """Makes a topic with a name of its own, gone after the test: `topic(partitions=2, config={"retention.ms": "1"})`."""
+    """Makes a topic with its own name, gone after the test: `topic(partitions=2, config={"retention.ms": "1"})`."""
     made: list[str] = []
 
     def make(partitions: int = 1, config: dict[str, str] | None = None, copies: int = 1) -> str:

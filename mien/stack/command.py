@@ -55,9 +55,11 @@ def up(
         stack = Stack(
             folder,
             brokers=old.brokers if brokers is None else brokers,
+            redis=old.redis,
             replica=old.replica if replica is None else replica,
             min_replicas=old.min_replicas if min_replicas is None else min_replicas,
             partitions=old.partitions if partitions is None else partitions,
+            redis_config=old.redis_config,
             kafka_port=kafka_port,
             redis_port=redis_port,
             say=status.update if console.is_terminal else console.print,

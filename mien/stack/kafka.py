@@ -55,6 +55,7 @@ def broker(node: Node, nodes: Sequence[Node]) -> Server:
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+        f"-XX:ErrorFile={node.folder}/crash.txt",
         "-cp",
         f"{jars()}/*",
         "kafka.Kafka",

@@ -4,10 +4,9 @@ import contextlib
 import functools
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from contract.errors import StackFailed
@@ -21,17 +20,17 @@ class Server:
     """One server of a stack. Its data and its port outlive it, so that it may be killed and started again."""
 
     name: str  # kafka-1, redis, redis-replica
-    command: Sequence[str]
+    command: tuple[str, ...]
     host: str
     port: int
-    folder: Path  # holds log.txt; the server runs in it
+    folder: Path  # holds log.txt; settings and data too
     problem: Callable[[], str]  # why it does not answer; empty when it does
     patience_s: float  # how long a start may take
     pid: int | None = None
     began: str = ""  # start time of the pid; a reused pid has another
     on_change: Callable[[], None] = lambda: None  # the pid has changed
     _log_from: int = 0  # where the log of this start begins
-    _child: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+    _is_child: bool = False  # started by this process, and not yet seen to have ended
 
     @property
     def address(self) -> str:
@@ -45,9 +44,15 @@ class Server:
 
     def is_running(self) -> bool:
         """Does the process exist? It may be frozen all the same."""
-        if self._child is not None and self._child.poll() is not None:
-            self._child = None
-        return self.pid is not None and start_time(self.pid) == self.began != ""
+        if self.pid is None:
+            return False
+        if self.began and start_time(self.pid) == self.began:
+            return True
+        if self._is_child:
+            self._is_child = False
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)  # it has ended: this only clears it from the table of processes
+        return False
 
     def is_stopped(self) -> bool:
         """Is the process frozen by SIGSTOP?"""
@@ -67,17 +72,21 @@ class Server:
         if self.is_running():
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self._log_from = log.tell()
-            self._child = subprocess.Popen(
-                self.command,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.pid, self.began = self._child.pid, start_time(self._child.pid) or ""
+        self._log_from = self.log.stat().st_size if self.log.exists() else 0
+        # Not subprocess: a Popen complains when it is forgotten before its process has ended, as `mien stack up` does.
+        self.pid = os.posix_spawnp(
+            self.command[0],
+            self.command,
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(self.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores these two; its children shall not
+        )
+        self.began, self._is_child = start_time(self.pid) or "", True
         self.on_change()
 
     def wait(self) -> None:
@@ -98,8 +107,10 @@ class Server:
             time.sleep(POLL_S)
 
     def stop(self) -> None:
-        """Freeze it (SIGSTOP): connections stay open and nobody answers."""
+        """Freeze it (SIGSTOP), and return when it is: connections stay open and nobody answers."""
         self._signal(signal.SIGSTOP)
+        while self.is_running() and not self.is_stopped():
+            time.sleep(0.001)
 
     def cont(self) -> None:
         """Let it go on (SIGCONT)."""

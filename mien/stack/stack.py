@@ -1,5 +1,6 @@
 """Kafka and Redis as one thing: brought up, taken down, found again."""
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from mien.stack.kafka import Node, broker, create_topics, format_storage
 from mien.stack.ports import HOST, free_port, is_free
 from mien.stack.process import Server
 from mien.stack.redis import redis_server, write_settings
-from mien.stack.state import VERSION, Mark, Shape, State, read_state, write_state
+from mien.stack.state import FILE, VERSION, Mark, Shape, State, read_state, write_state
 
 GRACE_S = 10.0
 PRIMARY, REPLICA = "redis", "redis-replica"
@@ -46,7 +47,7 @@ class Stack:
 
         Args:
             folder: holds data, logs and stack.json; None takes a temporary one.
-            brokers: 1, or 3 with three copies of everything of which two must be in sync.
+            brokers: 1, or 3 with three copies of everything of which two must be in sync; 0 as `kafka=False`.
             kafka, redis: False leaves it out.
             replica: a second Redis that follows the first.
             min_replicas: replicas that must have been in touch in the last 5 s for the primary to take writes.
@@ -58,7 +59,7 @@ class Stack:
         Raises:
             StackFailed: the folder holds another shape of stack.
         """
-        if brokers not in (1, 3):
+        if brokers not in (0, 1, 3):
             raise StackFailed(f"{brokers} brokers cannot be had: 1 or 3")
         self._temporary = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="mien-stack-")) if folder is None else folder.resolve()
@@ -86,8 +87,7 @@ class Stack:
         shape = state.shape
         return cls(
             folder,
-            brokers=shape.brokers or 1,
-            kafka=shape.brokers > 0,
+            brokers=shape.brokers,
             redis=shape.redis,
             replica=shape.replica,
             min_replicas=shape.min_replicas,
@@ -121,6 +121,7 @@ class Stack:
             StackFailed: a program is missing, a port is taken, a server gave up. What was started is ended again.
         """
         started: list[Server] = []
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             self._choose_ports()
             self._build()
@@ -152,8 +153,7 @@ class Stack:
         for server in running:
             server.end(GRACE_S)
         if purge:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self._marks = {}
+            self._purge()
 
     def __enter__(self) -> Self:
         if any(each.is_running() for each in self.processes.values()):
@@ -161,7 +161,8 @@ class Stack:
         try:
             return self.up()
         except BaseException:
-            self._forget()
+            if self._temporary:
+                self._purge()
             raise
 
     def __exit__(
@@ -169,9 +170,14 @@ class Stack:
     ) -> None:
         self.down(purge=self._temporary)
 
-    def _forget(self) -> None:
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+    def _purge(self) -> None:
+        """Remove what is ours, and the folder if nothing else is in it."""
+        for name in self._names():
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        (self.folder / FILE).unlink(missing_ok=True)
+        self._marks, self.processes = {}, {}
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def _names(self) -> list[str]:
         shape = self.shape
