@@ -11,6 +11,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -74,9 +75,10 @@ def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
     from redis import Redis
 
     for number in reversed(range(DATABASES)):
-        with closing(Redis.from_url(given, db=number)) as client:
+        url = urlsplit(given)._replace(path=f"/{number}").geturl()
+        with closing(Redis.from_url(url)) as client:
             if client.dbsize() == 0:
-                yield f"{given.rpartition('/')[0] if given.count('/') > 2 else given}/{number}"
+                yield url
                 client.flushdb()
                 return
     pytest.fail(f"all {DATABASES} databases of MIEN_REDIS_URL hold keys; the tests want an empty one")

@@ -6,6 +6,7 @@ import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,8 +82,8 @@ def format_storage(nodes: Sequence[Node]) -> None:
         return
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     tool = ("java", "-XX:TieredStopAtLevel=1", "-cp", f"{jars()}/*", "kafka.tools.StorageTool", "format", "-t", cluster)
-    for node in fresh:
-        _format([*tool, "-c", str(node.properties)])
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda node: _format([*tool, "-c", str(node.properties)]), fresh))
 
 
 def create_topics(bootstrap: str, topics: Sequence[Topic], brokers: int) -> None:

@@ -1,16 +1,18 @@
-"""The servers themselves: what is written outlives a kill."""
+"""The servers outlive a kill with their data; each test finds a topic of its own and an empty Redis."""
 
 from contextlib import closing
 
+import pytest
+
 from mien.stack import Stack
-from tests.servers import make_topic
+from tests.servers import MakeTopic, make_topic
 
 
 def write(bootstrap: str, topic: str, value: bytes) -> None:
     from kafka import KafkaProducer
 
     with closing(KafkaProducer(bootstrap_servers=bootstrap.split(","))) as producer:
-        producer.send(topic, value).get(timeout=20)
+        producer.send(topic, value, partition=0).get(timeout=20)
 
 
 def read(bootstrap: str, topic: str) -> list[bytes]:
@@ -48,3 +50,26 @@ def test_a_record_outlives_the_broker_and_a_key_outlives_redis(stack: Stack) -> 
     assert read(stack.bootstrap, name) == [b"before", b"after"]
     with closing(Redis.from_url(stack.redis_url)) as client:
         assert client.get("key") == b"value"
+
+
+@pytest.mark.parametrize("value", [b"one", b"two"])
+def test_each_test_has_its_own_topic_and_an_empty_redis(
+    bootstrap: str, redis_url: str, topic: MakeTopic, value: bytes
+) -> None:
+    from redis import Redis
+
+    name = topic(partitions=2, config={"retention.ms": "60000"})
+    write(bootstrap, name, value)
+    with closing(Redis.from_url(redis_url)) as client:
+        assert client.dbsize() == 0
+        client.set("key", value)
+
+    assert read(bootstrap, name) == [value]
+
+
+def test_a_redis_alone_is_emptied_for_each_test(fresh_redis: str) -> None:
+    from redis import Redis
+
+    with closing(Redis.from_url(fresh_redis)) as client:
+        assert client.dbsize() == 0
+        assert client.function_list() == []
