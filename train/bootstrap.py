@@ -22,7 +22,7 @@ from models.nets.dacl import ResNet18
 from models.zoo import FOLDER
 from train.build import Crops, calibrated
 from train.data.ferplus import FerPlus, cut_crops, find_landmarks, majority, read_npz
-from train.export import Normalisation, ServingGraph, check, logits_of, store_halved, to_onnx
+from train.export import Normalisation, ServingGraph, check, logits_of, serving_graph, store_halved, to_onnx
 
 EDGE = 112
 NORMALISATION = Normalisation(mean=(0.508,) * 3, std=(0.255,) * 3, grey=True)  # of the weights' own note
@@ -71,7 +71,7 @@ def load(weights: Path) -> ServingGraph:
         name: entry.float() if entry.is_floating_point() else entry for name, entry in load_file(weights).items()
     }
     net.load_state_dict(entries)
-    return ServingGraph(net, NORMALISATION).eval()
+    return serving_graph(net, NORMALISATION)
 
 
 def accuracy(model: onnx.ModelProto, crops: NDArray[np.uint8], split: FerPlus) -> float:
@@ -92,7 +92,7 @@ def write(folder: Path, model: onnx.ModelProto, number: Measurement) -> ModelCar
     (folder / "expressions.onnx").write_bytes(body)
     card = ModelCard(
         name="expressions",
-        version="bootstrap-2",
+        version="bootstrap-3",
         net="resnet18",
         file="expressions.onnx",
         sha256=hashlib.sha256(body).hexdigest(),

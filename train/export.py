@@ -4,6 +4,7 @@ It is written as ONNX and as an exported torch program, each compared with torch
 """
 
 import contextlib
+import copy
 import hashlib
 import io
 import logging
@@ -43,25 +44,31 @@ class Normalisation:
 
 
 class ServingGraph(nn.Module):
-    """A net behind luminance and normalisation: u8 crops in, logits out."""
+    """A net behind luminance and normalisation: u8 crops in, logits out.
+
+    The net takes (N, 3, H, W) float32, or (N, 1, H, W) where `one_channel` says so: three alike would cost three times.
+    """
 
     mean: Tensor
     std: Tensor
     luminance: Tensor
 
-    def __init__(self, net: nn.Module, normalisation: Normalisation) -> None:
+    def __init__(self, net: nn.Module, normalisation: Normalisation, one_channel: bool = False) -> None:
         super().__init__()
-        self.net, self.grey = net, normalisation.grey
-        self.register_buffer("mean", 255 * torch.tensor(normalisation.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", 255 * torch.tensor(normalisation.std).view(1, 3, 1, 1))
-        self.register_buffer("luminance", torch.tensor(LUMINANCE).view(1, 3, 1, 1))
+        self.net, self.grey, self.channels = net, normalisation.grey, 1 if one_channel else 3
+        self.register_buffer("mean", 255 * torch.tensor(normalisation.mean[: self.channels]).view(1, -1, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(normalisation.std[: self.channels]).view(1, -1, 1, 1))
+        self.register_buffer("luminance", torch.tensor(LUMINANCE).view(3, 1))
 
     def forward(self, crops: Tensor) -> Tensor:
         """Logits (N, labels) of crops (N, H, W, 3) u8 RGB."""
         # Cast before anything else: TensorRT lets a u8 input feed nothing but a cast.
-        pictures = crops.to(self.mean.dtype).permute(0, 3, 1, 2)  # (N, 3, H, W)
+        pictures = crops.to(self.mean.dtype)
         if self.grey:
-            pictures = (pictures * self.luminance).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+            # One matrix product instead of a transposed picture times three weights, summed: a fifth of the time.
+            pictures = (pictures @ self.luminance).permute(0, 3, 1, 2).expand(-1, self.channels, -1, -1)
+        else:
+            pictures = pictures.permute(0, 3, 1, 2)  # (N, 3, H, W)
         logits: Tensor = self.net((pictures - self.mean) / self.std)
         return logits
 
@@ -69,7 +76,26 @@ class ServingGraph(nn.Module):
 def serving_graph(net: nn.Module, normalisation: Normalisation) -> ServingGraph:
     """The net without its training-only parts, behind luminance and normalisation, in eval mode."""
     inference = getattr(net, "inference", None)
-    return ServingGraph(inference() if inference else net, normalisation).eval()
+    net = inference() if inference else net
+    alike = len({*normalisation.mean}) == len({*normalisation.std}) == 1
+    if normalisation.grey and alike and (narrow := of_one_channel(net)) is not None:
+        return ServingGraph(narrow, normalisation, one_channel=True).eval()
+    return ServingGraph(net, normalisation).eval()
+
+
+def of_one_channel(net: nn.Module) -> nn.Module | None:
+    """A copy of the net that takes one channel and answers as the net does to three alike; None: it cannot.
+
+    A convolution is linear in its channels: over three equal ones it is the convolution by the sum of their weights,
+    at the zero border too.
+    """
+    narrow = copy.deepcopy(net)
+    first = next((layer for layer in narrow.modules() if isinstance(layer, nn.Conv2d)), None)
+    if first is None or first.in_channels != 3 or first.groups != 1:
+        return None
+    first.weight = nn.Parameter(first.weight.detach().sum(1, keepdim=True))
+    first.in_channels = 1
+    return narrow
 
 
 def export(

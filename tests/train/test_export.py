@@ -172,3 +172,21 @@ def test_the_card_keeps_what_it_was_given(graph, crops, tmp_path):
 
     assert (card.training_data, card.temperature) == ("FER+", 1.3)
     assert not program_card(card, tmp_path).exists()
+
+
+def test_a_net_of_grey_pictures_sees_one_channel_and_says_the_same(crops):
+    torch.manual_seed(1)
+    net, normalise = Odd().eval(), Normalisation((0.5,) * 3, (0.25,) * 3, grey=True)
+    pictures = torch.from_numpy(crops).float()
+
+    narrow = serving_graph(net, normalise)
+
+    luminance = (pictures * torch.tensor([0.299, 0.587, 0.114])).sum(3)[:, None].expand(-1, 3, -1, -1)
+    wanted = net((luminance / 255 - 0.5) / 0.25)
+    assert narrow.net.first.in_channels == 1
+    assert net.first.in_channels == 3  # the trained net itself stays as it was
+    torch.testing.assert_close(narrow(torch.from_numpy(crops)), wanted, atol=1e-5, rtol=0)  # float32 sums
+
+
+def test_channels_that_are_normalised_apart_stay_three(graph):
+    assert graph.net.first.in_channels == 3
