@@ -15,7 +15,7 @@ from mien.report import print_report
 from mien.timelines import EVER, timelines
 from query import bodies, replies
 from query.reader import Person, Session, Snapshot
-from query.sqlite_reader import SqliteReader
+from query.stores import reader_of, shown
 from query.timeline import Page, Wanted, read_page
 from query.times import event_time, parse_every, parse_time
 
@@ -23,26 +23,28 @@ ALL_ROWS = 2**40
 TABLE_ROWS = 60
 
 
-def print_people(store: Path, shape: str) -> None:
+def print_people(store: Path | str, shape: str) -> None:
     """Print sources and people: the table of a run, JSON as `/v1/sources` and `/v1/people` give it, or CSV."""
     with _snapshot(store) as snapshot:
         sessions = snapshot.sessions()
         if shape == "table":
             if not sessions:
-                print(f"{store}: holds no source yet")
+                print(f"{shown(store)}: holds no source yet")
             contents = [(session, timelines(snapshot, session)) for session in sessions]
             print_report(Console(highlight=False), contents, session_ids=True)
             if first := next((people[0] for _, people in contents if people), None):
-                print(f"one person's timeline: mien query {store} {first.person.id}")
+                print(f"one person's timeline: mien query {shown(store)} {first.person.id}")
             return
         by_key = {(session.source, session.id): session for session in sessions}
         people = [
             replies.person_reply(person, by_key[person.source, person.session], f"/v1/people/{person.id}/picture")
             for person in snapshot.people(None, None)
+            if (person.source, person.session) in by_key  # one of a newer session waits for the next question
         ]
         rows = [person.model_dump(mode="json") for person in people]
         if shape == "json":
-            answer = replies.source_replies(sessions).model_dump(mode="json", by_alias=True) | {"people": rows}
+            sources = replies.source_replies(sessions, snapshot.headcounts())
+            answer = sources.model_dump(mode="json", by_alias=True) | {"people": rows}
             _write(orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         else:
             columns = ["id", "source", "session", "origin", "first", "last", "points"]
@@ -51,7 +53,7 @@ def print_people(store: Path, shape: str) -> None:
 
 
 def print_timeline(
-    store: Path,
+    store: Path | str,
     person_id: str,
     *,
     begin: str | None,
@@ -89,11 +91,11 @@ def print_timeline(
             _print_table(page, person, session)
 
 
-def _person(snapshot: Snapshot, store: Path, person_id: str) -> Person:
+def _person(snapshot: Snapshot, store: Path | str, person_id: str) -> Person:
     try:
         return snapshot.person(person_id)
     except NotFound as error:
-        raise NotFound(f"{error}; mien query {store} --format csv lists who is there") from error
+        raise NotFound(f"{error}; mien query {shown(store)} --format csv lists who is there") from error
 
 
 def _channels(snapshot: Snapshot, person: Person, typed: str) -> tuple[str, ...]:
@@ -138,8 +140,8 @@ def _write(body: bytes) -> None:
 
 
 @contextmanager
-def _snapshot(store: Path) -> Iterator[Snapshot]:
-    reader = SqliteReader(store)
+def _snapshot(store: Path | str) -> Iterator[Snapshot]:
+    reader = reader_of(store)
     try:
         with reader.snapshot() as snapshot:
             yield snapshot

@@ -1,7 +1,6 @@
 """`python -m query STORE`: serve a store that a worker writes or has written."""
 
 import argparse
-from pathlib import Path
 
 import uvicorn
 
@@ -11,7 +10,7 @@ from query.app import create_app
 def main() -> None:
     """Serve until stopped."""
     parser = argparse.ArgumentParser(prog="query", description="Serve the timelines in a store.")
-    parser.add_argument("store", type=Path, help="the store file")
+    parser.add_argument("store", help="the store file, or redis://…, rediss://…, unix://…")
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
     uvicorn.run(create_app(arguments.store), host="127.0.0.1", port=arguments.port, server_header=False)

@@ -11,8 +11,8 @@ from query.fence import LOOPBACK_HOSTS, Fence
 from query.problems import answer_errors, document_problems
 from query.reader import Reader
 from query.routes import routes
-from query.sqlite_reader import SqliteReader
 from query.static import dashboard
+from query.stores import reader_of
 
 _DESCRIPTION = """Per-person facial-expression timelines.
 
@@ -21,17 +21,17 @@ look at them are told apart and never filled in."""
 
 
 def create_app(
-    store_path: Path, *, title: str = "Mien", version: str = "1", allowed_hosts: Sequence[str] | None = LOOPBACK_HOSTS
+    store: Path | str, *, title: str = "Mien", version: str = "1", allowed_hosts: Sequence[str] | None = LOOPBACK_HOSTS
 ) -> FastAPI:
-    """The service over a store file, which need not exist yet: until it does, `/readyz` says so.
+    """The service over a store, which need not exist yet: until it does, `/readyz` says so.
 
     Args:
-        store_path: a SQLite store as `contract.tables` lays it out; a worker may be writing it.
+        store: a file as `contract.tables` lays it out, or the address of a Redis server; a worker may be writing it.
         title: shown in the OpenAPI document.
         version: of the API document.
         allowed_hosts: host names that are served, `[…]` for IPv6; None: any, for a service behind a proxy that checks.
     """
-    return app_over(SqliteReader(store_path), title=title, version=version, allowed_hosts=allowed_hosts)
+    return app_over(reader_of(store), title=title, version=version, allowed_hosts=allowed_hosts)
 
 
 def app_over(

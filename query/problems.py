@@ -10,10 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from contract.errors import BadRequest, BadStore, NotFound, StoreTooNew
+from contract.errors import BadRequest, BadStore, NotFound, StoreTooNew, StoreUnavailable
 from query.fence import HEADERS
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +45,7 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(BadRequest, _bad_parameter)
     app.add_exception_handler(NotFound, _not_found)
+    app.add_exception_handler(StoreUnavailable, _no_store)
     app.add_exception_handler(BadStore, _bad_store)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _internal)
@@ -94,6 +96,14 @@ async def _bad_store(request: Request, error: Exception) -> Response:
     _log.error("%s", error)
     newer = "it was written by a newer Mien" if isinstance(error, StoreTooNew) else "see the log of this service"
     return problem(request, 503, "store-unreadable", "The store cannot be read", f"the store cannot be read: {newer}")
+
+
+async def _no_store(request: Request, error: Exception) -> Response:
+    _log.warning("%s", error)
+    detail = "the store does not answer at the moment; ask again"
+    answer = problem(request, 503, "store-unavailable", "The store does not answer", detail)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -39,7 +39,6 @@ class Session:
     frames: int
     looked_at: int
     closed: bool
-    people: int
     gaps: tuple[GapSpan, ...]
 
     @property
@@ -81,6 +80,9 @@ class Snapshot(Protocol):
 
     def session(self, source: str, session: str) -> Session:
         """One session; raises NotFound."""
+
+    def headcounts(self) -> dict[tuple[str, str], int]:
+        """How many people each (source, session) shows; those without are left out."""
 
     def people(self, source: str | None, after: PeopleAfter | None) -> Iterator[Person]:
         """People by source, first time and id, of one source or of all."""

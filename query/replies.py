@@ -1,5 +1,6 @@
 """The answers, as documented values. A timeline itself is written by `query.bodies`, never through a model."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -142,8 +143,8 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-def source_replies(sessions: list[Session]) -> SourcesReply:
-    """Sessions, gathered by source."""
+def source_replies(sessions: list[Session], headcounts: Mapping[tuple[str, str], int]) -> SourcesReply:
+    """Sessions, gathered by source; `headcounts` by (source, session)."""
     by_source: dict[str, list[Session]] = {}
     for session in sessions:
         by_source.setdefault(session.source, []).append(session)
@@ -152,15 +153,15 @@ def source_replies(sessions: list[Session]) -> SourcesReply:
             SourceReply(
                 id=source,
                 uri=runs[-1].uri,
-                people=sum(run.people for run in runs),
-                sessions=[_session_reply(run) for run in runs],
+                people=sum(headcounts.get((source, run.id), 0) for run in runs),
+                sessions=[_session_reply(run, headcounts.get((source, run.id), 0)) for run in runs],
             )
             for source, runs in by_source.items()
         ]
     )
 
 
-def _session_reply(session: Session) -> SessionReply:
+def _session_reply(session: Session, people: int) -> SessionReply:
     return SessionReply.model_validate(
         {
             "id": session.id,
@@ -174,7 +175,7 @@ def _session_reply(session: Session) -> SessionReply:
             "complete_until": since(session, session.complete_until),
             "closed": session.closed,
             "keeps_pictures": session.keeps_pictures,
-            "people": session.people,
+            "people": people,
             "gaps": gap_rows(session, session.gaps),
         }
     )

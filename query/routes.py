@@ -139,7 +139,7 @@ def _add_lists(router: APIRouter, reader: Reader) -> None:
     @router.get("/v1/sources", tags=["sources"], summary="All sources and their sessions", responses=documented(503))
     def sources() -> replies.SourcesReply:
         with reader.snapshot() as snapshot:
-            return replies.source_replies(snapshot.sessions())
+            return replies.source_replies(snapshot.sessions(), snapshot.headcounts())
 
     @router.get("/v1/people", tags=["people"], summary="People by source and time", responses=documented(422, 503))
     def people(query: Annotated[PeopleQuery, Query()]) -> replies.PeopleReply:

@@ -81,15 +81,11 @@ class SqliteSnapshot:
 
     def sessions(self) -> list[Session]:
         """All sessions, by source and time."""
-        people = {
-            (source, session): count
-            for source, session, count in self._rows("SELECT source, session, count(*) FROM people GROUP BY 1, 2")
-        }
         gaps: dict[tuple[str, str], list[GapSpan]] = {}
         for source, session, *span in self._rows("SELECT source, session, begin, end, reason FROM gaps ORDER BY begin"):
             gaps.setdefault((source, session), []).append(GapSpan(*span))
         return [
-            _session(row, people.get(row[:2], 0), gaps.get(row[:2], []))
+            _session(row, gaps.get(row[:2], []))
             for row in self._rows(f"SELECT {_SESSION} FROM sessions ORDER BY source, opened_at, session")
         ]
 
@@ -99,11 +95,15 @@ class SqliteSnapshot:
         row = self._rows(f"SELECT {_SESSION} FROM sessions WHERE source = ? AND session = ?", key).fetchone()
         if row is None:
             raise NotFound(f"no session {session!r} of a source {source!r}")
-        count = self._rows("SELECT count(*) FROM people WHERE source = ? AND session = ?", key).fetchone()[0]
         gaps = self._rows(
             "SELECT begin, end, reason FROM gaps WHERE source = ? AND session = ? ORDER BY begin", key
         ).fetchall()
-        return _session(row, count, [GapSpan(*gap) for gap in gaps])
+        return _session(row, [GapSpan(*gap) for gap in gaps])
+
+    def headcounts(self) -> dict[tuple[str, str], int]:
+        """How many people each (source, session) shows."""
+        counted = self._rows("SELECT source, session, count(*) FROM people GROUP BY 1, 2")
+        return {(source, session): count for source, session, count in counted}
 
     def people(self, source: str | None, after: PeopleAfter | None) -> Iterator[Person]:
         """People by source, first time and id."""
@@ -163,7 +163,7 @@ _SESSION = """source, session, uri, coalesce(opened_at, 0), coalesce(dated, 0), 
 _PERSON = "person, source, session, first_time, last_time, points, picture IS NOT NULL"
 
 
-def _session(row: tuple, people: int, gaps: list[GapSpan]) -> Session:  # type: ignore[type-arg]
+def _session(row: tuple, gaps: list[GapSpan]) -> Session:  # type: ignore[type-arg]
     source, session, uri, opened_at, dated, width, height, fps, sample_hz, pictures, until, frames, looked, closed = row
     return Session(
         source=source,
@@ -179,7 +179,6 @@ def _session(row: tuple, people: int, gaps: list[GapSpan]) -> Session:  # type: 
         frames=frames,
         looked_at=looked,
         closed=bool(closed),
-        people=people,
         gaps=tuple(still_open(gaps, until)),
     )
 

@@ -28,7 +28,6 @@ def session(*, frames=250, looked_at=250, length_s=10.0, closed=True, gaps=(), s
         frames=frames,
         looked_at=looked_at,
         closed=closed,
-        people=1,
         gaps=tuple(GapSpan(int(begin * SECOND), int(end * SECOND), reason) for begin, end, reason in gaps),
     )
 

@@ -1,4 +1,4 @@
-"""A store, and an app over it that is asked without a socket."""
+"""Stores of both kinds, and an app over them that is asked without a socket."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -10,27 +10,50 @@ import pytest
 from query.app import app_over
 from query.reader import Reader
 from query.sqlite_reader import SqliteReader
-from tests.query.stores import StoreFile
+from tests.query.stores import Store, StoreFile, StoreOnRedis
+from tests.servers import fresh_redis, redis_server
 
+__all__ = ["fresh_redis", "redis_server"]
 Get = Callable[..., httpx.Response]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[StoreFile]:
+def file_store(tmp_path: Path) -> Iterator[StoreFile]:
     file = StoreFile(tmp_path / "store.db")
     yield file
     file.close()
 
 
 @pytest.fixture
-def reader(store: StoreFile) -> Iterator[SqliteReader]:
-    reader = SqliteReader(store.path)
+def file_reader(file_store: StoreFile) -> Iterator[SqliteReader]:
+    reader = file_store.reader()
     yield reader
     reader.close()
 
 
 @pytest.fixture
-def get(reader: SqliteReader) -> Get:
+def redis_store(fresh_redis: str) -> Iterator[StoreOnRedis]:
+    store = StoreOnRedis(fresh_redis)
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=["file_store", "redis_store"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """Each kind of store in turn."""
+    found: Store = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def reader(store: Store) -> Iterator[Reader]:
+    reader = store.reader()
+    yield reader
+    reader.close()
+
+
+@pytest.fixture
+def get(reader: Reader) -> Get:
     return asking(reader)
 
 

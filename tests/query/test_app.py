@@ -15,7 +15,7 @@ from contract.errors import BadStore
 from contract.labels import EXPRESSIONS
 from query.sqlite_reader import SqliteReader
 from tests.query.conftest import Get, asking
-from tests.query.stores import JPEG, NOON, SECOND, StoreFile, every_frame, shares
+from tests.query.stores import JPEG, NOON, SECOND, Store, StoreFile, every_frame, shares
 
 ROUTES = (
     "/v1/sources",
@@ -30,7 +30,7 @@ ROUTES = (
 
 
 @pytest.fixture
-def values(store: StoreFile) -> np.ndarray[Any, np.dtype[np.float32]]:
+def values(store: Store) -> np.ndarray[Any, np.dtype[np.float32]]:
     """A closed clip of ten seconds: «p» in all of it, «q» in the first two seconds, a dated camera with «r»."""
     told = shares(250)
     store.session(pictures=True)
@@ -253,7 +253,7 @@ def test_no_id_brings_the_service_down(get: Get, text: str) -> None:
         assert get(path).status_code in (200, 307, 404, 422), path
 
 
-def test_an_id_with_blanks_and_signs_is_found_by_its_quoted_name(store: StoreFile, get: Get) -> None:
+def test_an_id_with_blanks_and_signs_is_found_by_its_quoted_name(store: Store, get: Get) -> None:
     odd = 'häns "1" %41\n?&#'
     store.session("odd", pictures=True)
     store.person(odd, every_frame(3), shares(3), source="odd", picture=JPEG)
@@ -277,7 +277,7 @@ def test_errors_are_problem_details(get: Get, path: str, status: int) -> None:
     assert answer.json()["status"] == status
 
 
-def test_a_fault_of_ours_tells_nothing_of_the_inside(reader: SqliteReader) -> None:
+def test_a_fault_of_ours_tells_nothing_of_the_inside() -> None:
     class Faulty:
         def snapshot(self) -> Any:
             raise RuntimeError("secret at /home/somebody/store.db")
@@ -373,8 +373,8 @@ def test_the_api_describes_itself_completely(get: Get) -> None:
     assert "HTTPValidationError" not in named
 
 
-def test_a_damaged_store_is_told_apart_from_a_fault_of_ours(store: StoreFile, get: Get) -> None:
-    store.execute("UPDATE chunks SET points = x'00'")
+def test_a_damaged_store_is_told_apart_from_a_fault_of_ours(store: Store, get: Get) -> None:
+    store.damage("p")
 
     answer = get("/v1/people/p/timeline")
 

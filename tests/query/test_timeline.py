@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contract.labels import EXPRESSIONS
-from query.sqlite_reader import SqliteReader
+from query.reader import Reader
 from query.timeline import Page, Wanted, read_page
-from tests.query.stores import BOTH_NETS, FACE_NET, SECOND, StoreFile, every_frame, shares
+from tests.query.stores import BOTH_NETS, FACE_NET, SECOND, Store, StoreFile, every_frame, shares
 
 STEP = 0.5 / 65_535 + 1e-6  # half a step of the packing, and float32
 
 
-def page(reader: SqliteReader, begin: int, end: int, every: int | None, limit: int = 10_000, person: str = "p") -> Page:
+def page(reader: Reader, begin: int, end: int, every: int | None, limit: int = 10_000, person: str = "p") -> Page:
     with reader.snapshot() as snapshot:
         found = snapshot.person(person)
         session = snapshot.session(found.source, found.session)
@@ -35,7 +35,7 @@ def test_buckets_equal_a_mean_point_by_point(tmp_path_factory: pytest.TempPathFa
     store = StoreFile(tmp_path_factory.mktemp("page") / "store.db")
     store.session(complete_until=150 * SECOND)
     store.person("p", np.array(times, np.int64), values)
-    reader = SqliteReader(store.path)
+    reader = store.reader()
 
     seen = page(reader, begin, end, every)
 
@@ -57,7 +57,7 @@ def test_buckets_equal_a_mean_point_by_point(tmp_path_factory: pytest.TempPathFa
     reader.close()
 
 
-def test_pages_of_points_join_without_loss_or_repetition(store: StoreFile, reader: SqliteReader) -> None:
+def test_pages_of_points_join_without_loss_or_repetition(store: Store, reader: Reader) -> None:
     times = every_frame(4_000)  # 160 s over three minutes
     store.session(complete_until=160 * SECOND)
     store.person("p", times, shares(4_000))
@@ -72,7 +72,7 @@ def test_pages_of_points_join_without_loss_or_repetition(store: StoreFile, reade
     assert pages == 6
 
 
-def test_points_of_one_instant_stay_on_one_page(store: StoreFile, reader: SqliteReader) -> None:
+def test_points_of_one_instant_stay_on_one_page(store: Store, reader: Reader) -> None:
     store.session()
     store.person("p", np.array([0, 5, 5, 5, 9], np.int64), shares(5))
 
@@ -84,7 +84,7 @@ def test_points_of_one_instant_stay_on_one_page(store: StoreFile, reader: Sqlite
     assert third.next_time is None
 
 
-def test_pages_of_buckets_keep_their_alignment(store: StoreFile, reader: SqliteReader) -> None:
+def test_pages_of_buckets_keep_their_alignment(store: Store, reader: Reader) -> None:
     store.session()
     store.person("p", every_frame(250), shares(250))
 
@@ -99,7 +99,7 @@ def test_pages_of_buckets_keep_their_alignment(store: StoreFile, reader: SqliteR
     assert whole.n.tolist() == first.n.tolist() + rest.n.tolist()
 
 
-def test_points_committed_out_of_order_come_sorted(store: StoreFile, reader: SqliteReader) -> None:
+def test_points_committed_out_of_order_come_sorted(store: Store, reader: Reader) -> None:
     store.session()
     store.person("p", np.array([3, 1, 2], np.int64), shares(3))
     store.person("p", np.array([0], np.int64), shares(1))
@@ -107,7 +107,7 @@ def test_points_committed_out_of_order_come_sorted(store: StoreFile, reader: Sql
     assert page(reader, 0, SECOND, None).event_time.tolist() == [0, 1, 2, 3]
 
 
-def test_a_new_model_is_named_where_it_begins(store: StoreFile, reader: SqliteReader) -> None:
+def test_a_new_model_is_named_where_it_begins(store: Store, reader: Reader) -> None:
     store.session()
     store.person("p", every_frame(100), shares(100))
     store.person("p", every_frame(50, begin=4 * SECOND), shares(50, 20), schema=BOTH_NETS)
@@ -125,7 +125,7 @@ def test_a_new_model_is_named_where_it_begins(store: StoreFile, reader: SqliteRe
     assert len(points.channels) == len(EXPRESSIONS) + 12
 
 
-def test_an_empty_bucket_says_why(store: StoreFile, reader: SqliteReader) -> None:
+def test_an_empty_bucket_says_why(store: Store, reader: Reader) -> None:
     store.session(complete_until=9 * SECOND, looked_at=175, closed=False)
     store.gap(2 * SECOND, 4 * SECOND, "decode_error")
     store.gap(8_500_000, 12 * SECOND, "source_down")
@@ -148,16 +148,14 @@ def test_an_empty_bucket_says_why(store: StoreFile, reader: SqliteReader) -> Non
     ]
 
 
-def test_behind_the_end_of_a_closed_session_there_is_nothing_to_wait_for(
-    store: StoreFile, reader: SqliteReader
-) -> None:
+def test_behind_the_end_of_a_closed_session_there_is_nothing_to_wait_for(store: Store, reader: Reader) -> None:
     store.session(complete_until=2 * SECOND, looked_at=50, closed=True)
     store.person("p", every_frame(25), shares(25))
 
     assert page(reader, 0, 4 * SECOND, SECOND).why == [None, "absent", "outside", "outside"]
 
 
-def test_buckets_shorter_than_a_frame_are_not_called_absent(store: StoreFile, reader: SqliteReader) -> None:
+def test_buckets_shorter_than_a_frame_are_not_called_absent(store: Store, reader: Reader) -> None:
     store.session()  # 25 frames a second
     times = every_frame(50)
     store.person("p", np.delete(times, range(20, 30)), shares(40))  # 0.4 s without the face
@@ -171,7 +169,7 @@ def test_buckets_shorter_than_a_frame_are_not_called_absent(store: StoreFile, re
     assert set(seen.why[80:]) == {None, "unsampled"}
 
 
-def test_a_frame_in_the_middle_of_a_page_reads_the_same_at_its_edge(store: StoreFile, reader: SqliteReader) -> None:
+def test_a_frame_in_the_middle_of_a_page_reads_the_same_at_its_edge(store: Store, reader: Reader) -> None:
     store.session()
     store.person("p", every_frame(50), shares(50))
 
@@ -182,7 +180,7 @@ def test_a_frame_in_the_middle_of_a_page_reads_the_same_at_its_edge(store: Store
     assert [reason for part in parts for reason in part] == whole[:99]
 
 
-def test_gaps_are_cut_to_the_page(store: StoreFile, reader: SqliteReader) -> None:
+def test_gaps_are_cut_to_the_page(store: Store, reader: Reader) -> None:
     store.session()
     store.gap(SECOND, 5 * SECOND)
     store.person("p", every_frame(25), shares(25))
@@ -192,7 +190,7 @@ def test_gaps_are_cut_to_the_page(store: StoreFile, reader: SqliteReader) -> Non
     assert [(gap.begin, gap.end) for gap in gaps] == [(2 * SECOND, 4 * SECOND)]
 
 
-def test_gaps_between_cut_points_are_told(store: StoreFile, reader: SqliteReader) -> None:
+def test_gaps_between_cut_points_are_told(store: Store, reader: Reader) -> None:
     store.session()
     store.gap(SECOND, 2 * SECOND)
     store.person("p", every_frame(25), shares(25))
