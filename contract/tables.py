@@ -1,6 +1,6 @@
 """The SQLite layout that the worker writes and the query layer reads."""
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 APPLICATION_ID = 0x4D69656E  # «Mien», in the file header, so that another program's file is recognised
 
 SCHEMA = """
@@ -8,6 +8,7 @@ CREATE TABLE partitions (
     log TEXT NOT NULL, partition INTEGER NOT NULL,
     epoch INTEGER NOT NULL,                 -- rises with every takeover
     next_offset INTEGER NOT NULL,           -- everything stored is the fold of the log before it
+    rejected INTEGER NOT NULL DEFAULT 0, shed INTEGER NOT NULL DEFAULT 0,  -- deliveries passed over, by reason
     PRIMARY KEY (log, partition)
 ) WITHOUT ROWID;
 CREATE TABLE sessions (
@@ -39,3 +40,11 @@ CREATE TABLE gaps (
 ) WITHOUT ROWID;
 CREATE TABLE erased (person TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+
+MIGRATIONS = {
+    1: """
+ALTER TABLE partitions ADD COLUMN rejected INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE partitions ADD COLUMN shed INTEGER NOT NULL DEFAULT 0;
+"""
+}
+"""What makes a layout of this version the next one; a file of any older layout can be read as it is."""

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.points import packed
-from contract.readings import Entry, Point, ReadingSchema
+from contract.readings import Entry, Passed, PassedReason, Point, ReadingSchema
 from contract.records import Erase, Gap, Progress, SessionOpened
 
 INT64_MAX = 2**63 - 1
+_NOTHING = (None,) * 4
+_FLOAT32 = np.dtype(np.float32)
 
 
 class BadBatch(Exception):
@@ -45,9 +47,8 @@ def _flaw_of_points(points: Sequence[Point], channels: int) -> str | None:
     """What is wrong with any of the points, looked at column by column; None: nothing."""
     if not points:
         return None
-    names = {name for point in points for name in (point.source, point.session, point.person)}
-    if not all(map(_is_name, names)):
-        return f"sources, sessions and people named {sorted(map(repr, names))}"
+    if flaw := _flaw_of_names(points):
+        return flaw
     for wanted, numbers in (
         ("sequences from 0 on", [point.sequence for point in points]),
         ("frames from 0 on", [point.frame for point in points]),
@@ -56,20 +57,31 @@ def _flaw_of_points(points: Sequence[Point], channels: int) -> str | None:
         lowest = -INT64_MAX if wanted.startswith("event") else 0
         if set(map(type, numbers)) != {int} or min(numbers) < lowest or max(numbers) > INT64_MAX:
             return f"{numbers}, wanted {wanted}"
-    seen = {type(point.values) for point in points}
+    arrays = [point.values for point in points]
+    seen = set(map(type, arrays))
     if seen != {np.ndarray}:
         return f"values are {seen}, wanted arrays"
-    shapes = {(point.values.dtype.kind, point.values.shape) for point in points}
-    if shapes != {("f", (channels,))}:
-        return f"values are {shapes}, the reading schema wants floats ({channels},)"
+    if {array.dtype for array in arrays} != {_FLOAT32} or {array.shape for array in arrays} != {(channels,)}:
+        shapes = {(array.dtype.kind, array.shape) for array in arrays}
+        if shapes != {("f", (channels,))}:
+            return f"values are {shapes}, the reading schema wants floats ({channels},)"
     pictures = {type(point.picture) for point in points}
     return None if pictures <= {bytes, NoneType} else f"pictures are {pictures}, wanted JPEG bytes"
+
+
+def _flaw_of_names(points: Sequence[Point]) -> str | None:
+    names = {point.source for point in points}
+    names.update([point.session for point in points])
+    names.update([point.person for point in points])
+    return None if all(map(_is_name, names)) else f"sources, sessions and people named {sorted(map(repr, names))}"
 
 
 def _flaw(entry: Entry) -> str | None:
     """What is wrong with an entry that is no point; None: nothing."""
     if type(entry) not in _FLAWS:
         return f"{type(entry).__name__} is no entry of a timeline"
+    if isinstance(entry, Passed) and (entry.source, entry.session, entry.sequence, entry.gap) == _NOTHING:
+        return _FLAWS[Passed](entry)  # its record says not even whose it is
     if not (_is_name(entry.source) and _is_name(entry.session) and _is_count(entry.sequence)):
         return f"source {entry.source!r}, session {entry.session!r}, sequence {entry.sequence!r} name no record"
     return _FLAWS[type(entry)](entry)
@@ -92,6 +104,15 @@ def _flaw_of_progress(progress: Progress) -> str | None:
     return None if in_range else f"progress to {progress.event_time!r}, {progress.frames!r} frames"
 
 
+def _flaw_of_passed(passed: Passed) -> str | None:
+    if type(passed.reason) is not PassedReason:
+        return f"passed over for {passed.reason!r}, wanted one of {[str(reason) for reason in PassedReason]}"
+    if passed.gap is None:
+        return None
+    begin, end = passed.gap
+    return None if _is_time(begin) and _is_time(end) and begin <= end else f"a gap from {begin!r} to {end!r}"
+
+
 def _flaw_of_erasure(erase: Erase) -> str | None:
     return None if _is_name(erase.person) else f"person {erase.person!r} is no name"
 
@@ -101,11 +122,14 @@ _FLAWS: dict[type, Callable[[Any], str | None]] = {
     Gap: _flaw_of_gap,
     Progress: _flaw_of_progress,
     Erase: _flaw_of_erasure,
+    Passed: _flaw_of_passed,
 }
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value != ""
+    if not isinstance(value, str) or value == "":
+        return False
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)  # no UTF-8 for half a letter
 
 
 def _is_count(value: object) -> bool:

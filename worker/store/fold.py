@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract.points import CHUNK_US
-from contract.readings import Entry, Point
+from contract.readings import GAP_OF, Entry, Passed, PassedReason, Point
 from contract.records import Erase, Gap, Progress, SessionOpened
 
 SessionKey = tuple[str, str]
@@ -35,6 +35,7 @@ class Changes:
     opened: list[SessionOpened] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     progress: dict[SessionKey, Progress] = field(default_factory=dict)  # the last of each session
+    passed: dict[PassedReason, int] = field(default_factory=lambda: dict.fromkeys(PassedReason, 0))
     erased: set[str] = field(default_factory=set)
     people: dict[str, list[Point]] = field(default_factory=dict)
     rows: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # (person, chunk) -> places among the points
@@ -48,23 +49,23 @@ def changes_of(
     """What the entries change, given the stored marks of their sessions and which people the store has forgotten."""
     changes = Changes(erased={entry.person for entry in entries if type(entry) is Erase})
     forgotten = changes.erased | erased_among({entry.person for entry in entries if type(entry) is Point})
-    mark_of = dict(marks)
+    mark_of = {key: -1 if mark is None else mark for key, mark in marks.items()}
+    new_marks, rows, people = changes.marks, changes.rows, changes.people
     row = -1
     for entry in entries:
-        kind = type(entry)
-        row += kind is Point
-        if kind is Erase:
+        row += type(entry) is Point
+        if type(entry) is Erase:
             continue
-        key = (entry.source, entry.session)
-        mark = mark_of.get(key)
-        if mark is not None and entry.sequence <= mark:
-            continue
-        mark_of[key] = changes.marks[key] = entry.sequence
-        if not isinstance(entry, Point):
+        if entry.source is not None and entry.session is not None and entry.sequence is not None:
+            key = (entry.source, entry.session)
+            if entry.sequence <= mark_of.get(key, -1):
+                continue
+            mark_of[key] = new_marks[key] = entry.sequence
+        if type(entry) is not Point:
             _note(entry, changes)
         elif entry.person not in forgotten:
-            changes.rows.setdefault((entry.person, entry.event_time // CHUNK_US), []).append(row)
-            changes.people.setdefault(entry.person, []).append(entry)
+            rows.setdefault((entry.person, entry.event_time // CHUNK_US), []).append(row)
+            people.setdefault(entry.person, []).append(entry)
     return changes
 
 
@@ -83,7 +84,11 @@ def seen(points: Sequence[Point]) -> Seen:
 
 def sessions_of(entries: Sequence[Entry]) -> set[SessionKey]:
     """The sessions whose marks a batch depends on."""
-    return {(entry.source, entry.session) for entry in entries if not isinstance(entry, Erase)}
+    return {
+        (entry.source, entry.session)
+        for entry in entries
+        if type(entry) is not Erase and entry.source is not None and entry.session is not None
+    }
 
 
 def _note(entry: Entry, changes: Changes) -> None:
@@ -93,3 +98,24 @@ def _note(entry: Entry, changes: Changes) -> None:
         changes.progress[entry.source, entry.session] = entry
     elif isinstance(entry, SessionOpened):
         changes.opened.append(entry)
+    elif isinstance(entry, Passed):
+        changes.passed[entry.reason] += 1
+        if entry.gap is not None:
+            changes.gaps.append(gap_of(entry))
+
+
+def gap_of(passed: Passed) -> Gap:
+    """The gap that a delivery passed over leaves on the timeline."""
+    assert passed.source is not None  # check.py has looked at all four
+    assert passed.session is not None
+    assert passed.sequence is not None
+    assert passed.gap is not None
+    begin, end = passed.gap
+    return Gap(
+        source=passed.source,
+        session=passed.session,
+        sequence=passed.sequence,
+        begin=begin,
+        end=end,
+        reason=GAP_OF[passed.reason],
+    )

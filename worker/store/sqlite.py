@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.labels import GapReason
-from contract.readings import Entry, Point, ReadingSchema
+from contract.readings import Entry, PassedReason, Point, ReadingSchema
 from worker.store import Lease, Outcome
 from worker.store.check import BadBatch, checked
 from worker.store.fold import Changes, SessionKey, changes_of, seen, sessions_of
@@ -47,7 +47,8 @@ class SqliteStore:
         with self._turn, translated(self._path), transaction(self._connection):
             epoch, next_offset = self._position(log, partition) or (0, 0)
             self._connection.execute(
-                "INSERT OR REPLACE INTO partitions (log, partition, epoch, next_offset) VALUES (?, ?, ?, ?)",
+                "INSERT INTO partitions (log, partition, epoch, next_offset) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (log, partition) DO UPDATE SET epoch = excluded.epoch",
                 (log, partition, epoch + 1, next_offset),
             )
             return Lease(epoch + 1, next_offset)
@@ -66,7 +67,7 @@ class SqliteStore:
         """Apply the entries of `previous_offset` .. `next_offset - 1` in one transaction, or say why not."""
         with self._turn, translated(self._path), transaction(self._connection):
             epoch_now, offset_now = self._position(log, partition) or (None, 0)
-            if epoch_now is None or epoch < epoch_now:
+            if epoch != epoch_now:
                 return Outcome.FENCED
             if previous_offset != offset_now:
                 return Outcome.STALE
@@ -79,12 +80,26 @@ class SqliteStore:
             changes = changes_of(entries, marks, self._erased_among)
             self._write(changes, rows, schema)
             self._connection.execute(
-                "UPDATE partitions SET epoch = ?, next_offset = ? WHERE log = ? AND partition = ?",
-                (epoch, next_offset, log, partition),
+                "UPDATE partitions SET next_offset = ?, rejected = rejected + ?, shed = shed + ? "
+                "WHERE log = ? AND partition = ?",
+                (
+                    next_offset,
+                    changes.passed[PassedReason.REJECTED],
+                    changes.passed[PassedReason.SHED],
+                    log,
+                    partition,
+                ),
             )
             self._uncleared |= bool(changes.erased)
         self._clear_log()
         return Outcome.APPLIED
+
+    def passed(self, log: str, partition: int) -> dict[PassedReason, int]:
+        """How many deliveries of a partition were passed over, by reason."""
+        query = "SELECT rejected, shed FROM partitions WHERE log = ? AND partition = ?"
+        with self._turn, translated(self._path):
+            rejected, shed = self._connection.execute(query, (log, partition)).fetchone() or (0, 0)
+        return {PassedReason.REJECTED: rejected, PassedReason.SHED: shed}
 
     def high_water(self, source: str, session: str) -> int | None:
         """The highest sequence applied of a session; None: nothing yet."""

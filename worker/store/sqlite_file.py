@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from contract.errors import BadStore, NotAStore, StoreTooNew, StoreUnwritable
-from contract.tables import APPLICATION_ID, LAYOUT_VERSION, SCHEMA
+from contract.tables import APPLICATION_ID, LAYOUT_VERSION, MIGRATIONS, SCHEMA
 
 BUSY_S = 5.0  # for another program's short transaction; our own writers are told at once
 
@@ -29,6 +29,7 @@ def open_file(path: Path) -> sqlite3.Connection:
             if _is_empty(connection):
                 _lay_out(connection)
             _check(path, connection)
+            _migrate(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA secure_delete = ON")  # who is erased leaves no bytes behind
@@ -137,8 +138,20 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
 
 def _lay_out(connection: sqlite3.Connection) -> None:
     header = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT_VERSION};"
+    _run(connection, f"{SCHEMA} {header}")
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring a file of an older layout to ours, a version at a time."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    for older in range(version, LAYOUT_VERSION):
+        _run(connection, f"{MIGRATIONS[older]} PRAGMA user_version = {older + 1};")
+
+
+def _run(connection: sqlite3.Connection, statements: str) -> None:
+    """All of the statements or none."""
     try:
-        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {header} COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE; {statements} COMMIT;")
     except sqlite3.Error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
