@@ -18,7 +18,7 @@ def redis_server(name: str, folder: Path, port: int, primary: Server | None = No
     """A server of the stack, not yet started, nor its settings written; with a primary it is its replica."""
 
     def problem() -> str:
-        return _problem(port) or ("" if primary is None else _replica_problem(port))
+        return _problem(port) or ("" if primary is None else _replica_problem(port, primary))
 
     return Server(name, ("redis-server", str(folder / CONFIG)), HOST, port, folder, problem, PATIENCE_S)
 
@@ -75,10 +75,16 @@ def _problem(port: int) -> str:
     return "" if answer == "+PONG" or answer.startswith("-NOAUTH") else answer
 
 
-def _replica_problem(port: int) -> str:
-    """A replica answers when its link is up; one that was promoted has no link any more."""
+def _replica_problem(port: int, primary: Server) -> str:
+    """A replica answers when its link is up and its primary counts on it; a promoted one has no link any more."""
     try:
         info = ask(port, "INFO replication")
+        if "role:master" in info:
+            return ""
+        if "master_link_status:up" not in info:
+            return "not yet in touch with the primary"
+        # The primary, where it wants a replica, takes writes from the replica's first report on, up to 1 s later.
+        counted = "min_slaves_good_slaves:0" not in ask(primary.port, "INFO replication")
     except OSError as error:
         return str(error)
-    return "" if "role:master" in info or "master_link_status:up" in info else "not yet in touch with the primary"
+    return "" if counted else "the primary does not count on it yet"

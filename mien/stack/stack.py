@@ -232,6 +232,8 @@ class Stack:
     def _redis_config(self, name: str) -> dict[str, str]:
         shape = self.shape
         config = {key: value for key, value in shape.redis_config.items() if name == PRIMARY or key != "dir"}
+        if name == PRIMARY and shape.replica:
+            config = {"shutdown-timeout": "1"} | config  # s to wait for a replica that is ending too; 10 by default
         if name == PRIMARY and shape.min_replicas:
             config |= {"min-replicas-to-write": str(shape.min_replicas), "min-replicas-max-lag": "5"}
         return config
