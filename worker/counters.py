@@ -24,12 +24,17 @@ class Counters:
     holes: int = 0  # times the log left out what the store has not seen
     rejected: int = 0
     shed: int = 0
+    expired: int = 0  # met where retention was quicker; each is among the rejected once it is applied
     looped_at: float = field(default_factory=time.monotonic)  # s: when the worker last came round
     outcomes: dict[str, int] = field(default_factory=dict)  # of commits
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     spread: dict[str, list[int]] = field(  # blocks by duration: one count per bound, and one beyond
         default_factory=lambda: {stage: [0] * (len(BOUNDS_S) + 1) for stage in STAGES}
     )
+
+    def beat(self) -> None:
+        """The worker has come round, or waits knowingly."""
+        self.looped_at = time.monotonic()
 
     @contextmanager
     def timed(self, stage: str, clock: Callable[[], float] = time.perf_counter) -> Iterator[None]:

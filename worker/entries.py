@@ -9,6 +9,7 @@ from contract.readings import Entry, Passed, PassedReason, Point, ReadingSchema
 from contract.records import Crop, Delivery, Face, Unreadable
 from worker.counters import Counters
 from worker.crops import Decoder, UnreadableCrop
+from worker.kafka_buffers import EXPIRED
 from worker.poison import Limits, Rejection, RejectLimit, passed_face, read_apart, rejection
 from worker.portrait import Portraits
 from worker.read import Reading, Values
@@ -110,6 +111,9 @@ class Telling:
     def _entry(self, delivery: Delivery, heard: Heard | None, rejections: list[Rejection]) -> Entry:
         record = delivery.record
         if isinstance(record, Unreadable):
+            if record.reason.startswith(EXPIRED):  # nothing to judge by, nothing to tell: it is gone
+                self._counters.expired += 1
+                return Passed(reason=PassedReason.REJECTED)
             self._note_rejected(rejection(delivery, record.reason), rejections)
             return Passed(reason=PassedReason.REJECTED)
         if not isinstance(record, Face):

@@ -44,7 +44,9 @@ class Partitions:
 
     Args:
         take: of the store.
-        rewind: of the log; may be set later.
+        applied: hears up to which offset a partition is stored.
+
+    `rewind` is the log's, set before anything comes of it.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class Partitions:
         take: Callable[[str, int], Lease],
         counters: Counters,
         *,
+        applied: Callable[[int, int], None] = lambda partition, offset: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.rewind: Callable[[str, int, int], bool] = lambda log, partition, offset: False
         self._take = take
         self._counters = counters
+        self._applied = applied
         self._clock = clock
         self._jitter = jitter
         self._holdings: dict[Place, Holding] = {}
@@ -116,6 +120,7 @@ class Partitions:
             holding.lease = Lease(holding.lease.epoch, next_offset)
         if holding.hole is not None and next_offset > holding.hole:
             holding.hole, holding.due, holding.trouble = None, math.inf, ""
+        self._applied(place[1], next_offset)
 
     def regained(self, place: Place, outcome: Outcome, begin: int, end: int) -> bool:
         """Whether to go on, under a new lease, with the offsets [begin, end) whose commit was not applied.

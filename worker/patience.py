@@ -38,11 +38,12 @@ class Patience:
     def __init__(
         self,
         stop: threading.Event,
+        beat: Callable[[], None] | None = None,  # called with every repetition
         wait: Callable[[float], bool] | None = None,  # s -> whether to stop
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.trouble: Trouble | None = None
-        self.repeated = 0
+        self._beat = beat
         self._wait = wait or stop.wait
         self._clock = clock
         self._said_at = 0.0
@@ -74,4 +75,5 @@ class Patience:
             _log.warning("waiting: %s", error)
             self._said_at = now
         self.trouble = Trouble(self.trouble.since if self.trouble else now, str(error))
-        self.repeated += 1
+        if self._beat is not None:
+            self._beat()

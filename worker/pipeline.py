@@ -37,6 +37,8 @@ class Worker:
         reject: None where a warning is enough.
         now_us: µs since the epoch, for live faces that go stale.
         watching: entered while the nets read (worker/watchdog.py).
+        applied: hears up to which offset a partition is stored, for those who watch lag.
+        pause: waits for so many seconds, or until `stop` is called; says whether it was.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Worker:
         decode_threads: int = 1,
         now_us: Callable[[], int] | None = None,
         watching: Watching = nullcontext,
+        applied: Callable[[int, int], None] = lambda partition, offset: None,
+        pause: Callable[[float], bool] | None = None,
     ) -> None:
         self.counters = counters = Counters()
         self._store = store
@@ -59,8 +63,8 @@ class Worker:
         self._wait_s = wait_s
         self._clock = clock
         self._stop = threading.Event()
-        self._patience = patience = Patience(self._stop)
-        self._partitions = Partitions(self._take, counters, clock=clock)
+        self._patience = patience = Patience(self._stop, counters.beat, pause)
+        self._partitions = Partitions(self._take, counters, applied=applied, clock=clock)
         self._telling = Telling(
             reader,
             Portraits(lambda source, session: patience(partial(self._store.keeps_pictures, source, session))),
@@ -113,7 +117,7 @@ class Worker:
             theirs = [one for one in rejections if (one.log, one.partition) == place]
             self._committer.commit(place, part, joined(list(islice(told, len(part)))), theirs)
         self.counters.batches += 1
-        self.counters.looped_at = time.monotonic()
+        self.counters.beat()
 
     def _arrivals(self, log: Log) -> Iterator[Delivery | None]:
         """Deliveries and silences; what else the log says is acted on at once. Ends with the log, or when stopped."""
@@ -134,7 +138,7 @@ class Worker:
             else:
                 if event is None:
                     self._partitions.tend()
-                    self.counters.looped_at = time.monotonic()
+                    self.counters.beat()
                 yield event
 
     def _take(self, log: str, partition: int) -> Lease:

@@ -1,0 +1,268 @@
+"""A worker as a service: Kafka to Redis, with health pages, until a signal or an error ends it.
+
+| exit code | meaning | what helps |
+|---|---|---|
+| 0 | asked to stop; the batch in hand was committed | nothing |
+| 64 | an option or the environment is wrong, or a port is taken | correct it |
+| 65 | too much cannot be read, or the store refuses what is read | look at the rejected topic and at who writes |
+| 66 | retention was quicker than we: records are gone | decide: --on-expired skip |
+| 69 | no broker, or the topic is gone | start again later |
+| 70 | the engine failed, or a mistake of ours | start again; the log holds the reason |
+| 75 | the engine hung, or draining took too long | start again |
+| 78 | the net, the store or the topic is another one than wanted | an operator decides; the message says what |
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from types import FrameType
+from typing import Protocol
+
+from contract.errors import (
+    BadLog,
+    BadModel,
+    BadOutput,
+    BadRequest,
+    BadStore,
+    EngineFailed,
+    MienError,
+    RecordsExpired,
+    TooManyRejected,
+)
+from worker.commit import CommitRefused, LeaseLost
+from worker.consume import Log
+from worker.entries import Watching
+from worker.health import HealthServer, Standing
+from worker.partitions import RecordsMissing
+from worker.patience import Patience, Stopped
+from worker.pipeline import Worker
+from worker.poison import Rejection
+from worker.read import Reading
+from worker.settings import WorkerSettings
+from worker.store import Store
+from worker.watchdog import HUNG, Watchdog, end_process
+
+POLL_S = 0.1
+DONE, USAGE, DATA, NO_INPUT, UNAVAILABLE, SOFTWARE, CONFIG = 0, 64, 65, 66, 69, 70, 78
+CODES: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
+    (BadRequest, USAGE),
+    (BadOutput, USAGE),
+    (TooManyRejected, DATA),
+    (CommitRefused, DATA),
+    (RecordsMissing, DATA),
+    (RecordsExpired, NO_INPUT),
+    (BadLog, UNAVAILABLE),
+    (LeaseLost, UNAVAILABLE),
+    (EngineFailed, SOFTWARE),
+    (BadModel, CONFIG),
+    (BadStore, CONFIG),
+)
+
+_log = logging.getLogger(__name__)
+
+
+class ServiceLog(Log, Protocol):
+    """A log that tells how it goes."""
+
+    def applied(self, partition: int, offset: int) -> None:
+        """The store has everything before this offset."""
+        ...
+
+    def troubles(self) -> list[str]:
+        """What keeps it from delivering; one line each."""
+        ...
+
+    def lags(self) -> dict[int, int]:
+        """Records not applied yet, by partition."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Totals since the start, by name."""
+        ...
+
+
+class Rejected(Protocol):
+    """Who is told of what cannot be read."""
+
+    def __call__(self, rejections: Sequence[Rejection]) -> None:
+        """Returns when they are kept."""
+        ...
+
+    def close(self) -> None:
+        """Tell no more."""
+        ...
+
+
+def serve(
+    settings: WorkerSettings,
+    new_reader: Callable[[], Reading],
+    *,
+    new_log: Callable[[WorkerSettings], ServiceLog] | None = None,
+    new_store: Callable[[WorkerSettings], Store] | None = None,
+    new_rejected: Callable[[WorkerSettings], Rejected] | None = None,
+    stop: threading.Event | None = None,
+    on_health: Callable[[int], None] = lambda port: None,
+) -> int:
+    """Run a worker to its end; the exit code, as in the table above. The error, if any, is logged as one line.
+
+    Args:
+        new_reader: loads the engines, while the health pages say so.
+        stop: ends it; None: SIGTERM and SIGINT do.
+        on_health: hears the port of the health pages.
+    """
+    try:
+        with ExitStack() as stack:
+            ending = stop or stack.enter_context(_stopped_by_signals())
+            _Service(settings, ending, stack, on_health).run(
+                new_reader, new_log or kafka_log, new_store or redis_store, new_rejected or rejected_topic
+            )
+    except Stopped:
+        _log.info("stopped before it began")
+    except (MienError, CommitRefused, LeaseLost, RecordsMissing) as error:
+        _log.critical("%s", error)
+        return next(code for kind, code in CODES if isinstance(error, kind))
+    except Exception:  # noqa: BLE001 - the last place that can say what happened, in the words of the log
+        _log.critical("a mistake of ours", exc_info=True)
+        return SOFTWARE
+    return DONE
+
+
+class _Service:
+    """The parts of a service in the order of their making; what they hold is let go by the stack."""
+
+    def __init__(
+        self, settings: WorkerSettings, stop: threading.Event, stack: ExitStack, on_health: Callable[[int], None]
+    ) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._stack = stack
+        self._phase = "starting"
+        self._patience = Patience(stop)
+        self._standing = Standing(self._start_reasons)
+        health = HealthServer(settings.health_host, settings.health_port, self._standing)
+        stack.callback(health.close)
+        on_health(health.port)
+        _log.info("health pages on http://%s:%d", settings.health_host, health.port)
+
+    def run(
+        self,
+        new_reader: Callable[[], Reading],
+        new_log: Callable[[WorkerSettings], ServiceLog],
+        new_store: Callable[[WorkerSettings], Store],
+        new_rejected: Callable[[WorkerSettings], Rejected],
+    ) -> None:
+        """Start part after part, waiting for those that are not there yet; then work until the end."""
+        settings, stack = self._settings, self._stack
+        self._phase = "the engine is loading"
+        reader = new_reader()
+        self._phase = "waiting for the store"
+        store = self._patience(lambda: new_store(settings))
+        stack.callback(store.close)
+        self._phase = "waiting for the log"
+        rejected = self._patience(lambda: new_rejected(settings))
+        stack.callback(rejected.close)
+        log = self._patience(lambda: new_log(settings))
+        stack.callback(log.abandon)
+        worker = Worker(
+            store,
+            reader,
+            batch_size=settings.batch_size,
+            wait_s=settings.wait_s,
+            reject=rejected,
+            limits=settings.limits,
+            decode_threads=settings.decode_threads,
+            watching=self._watching(),
+            applied=log.applied,
+        )
+        self._show(worker, log)
+        self._work(worker, log)
+
+    def _start_reasons(self) -> list[str]:
+        trouble = self._patience.trouble
+        return [self._phase, *([trouble.text] if trouble else [])]
+
+    def _watching(self) -> Watching:
+        if not self._settings.inference_timeout_s:
+            return nullcontext
+        watchdog = Watchdog(self._settings.inference_timeout_s)
+        watchdog.start()
+        self._stack.callback(watchdog.close)
+        return watchdog.watching
+
+    def _show(self, worker: Worker, log: ServiceLog) -> None:
+        standing = self._standing
+        standing.counters, standing.loops = worker.counters, True
+        standing.reasons = lambda: worker.troubles() + log.troubles()
+        standing.lags, standing.log_counts = log.lags, log.counts
+
+    def _work(self, worker: Worker, log: Log) -> None:
+        """Run the worker on a thread of its own, so that this one can hear signals whatever the engine does."""
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                worker.run(log)
+            except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+                errors.append(error)
+
+        thread = threading.Thread(target=run, name="worker", daemon=True)
+        thread.start()
+        asked_at = None
+        while thread.is_alive():
+            thread.join(POLL_S)
+            if self._stop.is_set() and asked_at is None:
+                asked_at = time.monotonic()
+                _log.info("stopping after the batch in hand")
+                worker.stop()
+            if asked_at is not None and time.monotonic() - asked_at > self._settings.drain_s:
+                end_process(f"draining took longer than {self._settings.drain_s:g} s", HUNG)
+        if errors:
+            raise errors[0]
+
+
+def redis_store(settings: WorkerSettings) -> Store:
+    """The store on Redis."""
+    with _extras():
+        from worker.store.redis import RedisStore
+    return RedisStore(settings.redis, adopt_logs=settings.adopt_logs)
+
+
+def kafka_log(settings: WorkerSettings) -> ServiceLog:
+    """The topic of faces."""
+    with _extras():
+        from worker.kafka_service import ReportingLog
+    return ReportingLog(settings)
+
+
+def rejected_topic(settings: WorkerSettings) -> Rejected:
+    """The topic of what cannot be read."""
+    with _extras():
+        from worker import kafka_service
+    return kafka_service.rejected_topic(settings)
+
+
+@contextmanager
+def _extras() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise BadRequest(f"{error.name} is not installed; wanted `pip install 'mien[kafka,redis]'`") from error
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
