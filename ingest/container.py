@@ -12,12 +12,12 @@ from av.video.stream import VideoStream
 
 from contract.errors import NoVideoInSource, RefusedSource, UnreadableVideo
 from ingest import fences
-from ingest.sniff import head_of, kind_of, playlist_in
+from ingest.sniff import head_of, is_program_stream, kind_of, mpeg_size, playlist_in
 
 LONGEST_US = 30 * 24 * 3600 * 1_000_000  # a longer claim is taken for damage
 SLACK_US = 10 * 1_000_000  # stamps may pass the claimed end by this much
 
-WANTED = "wanted an MP4, MOV, MKV, WebM, AVI or MPEG-TS video"
+WANTED = "wanted an MP4, MOV, MKV, WebM, AVI or MPEG video"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +55,30 @@ def opened(path: Path) -> InputContainer:
     playlist = playlist_in(head)
     if playlist:
         raise RefusedSource(f"{path.name} is {playlist}, which names other files to open; {WANTED}")
+    at_once = fences.stream_options()
+    if is_program_stream(head):
+        _check_size(mpeg_size(head), path.name)
+        at_once = None  # FFmpeg knows no track yet to which they could go; the decoder gets them later
     try:
         # «file:» and an absolute path: a name like «concat:a|b» stays a name.
         return av.open(
             f"file:{path.absolute()}",
             metadata_errors="ignore",
             options=dict(fences.FILE_OPTIONS),
-            stream_options=fences.stream_options(),
+            stream_options=at_once,
         )
     except Exception as error:  # fuzzed headers raise IndexError, ValueError, UnicodeDecodeError as well
         raise _translated(error, path.name, kind_of(head)) from error
+
+
+def _check_size(size_wh: tuple[int, int] | None, name: str) -> None:
+    """Nothing, if the picture fits; asked before FFmpeg decodes frames to find out what they are."""
+    if size_wh is None or not fences.fits(*size_wh):
+        seen = "x".join(map(str, size_wh)) + " px" if size_wh else "unknown size"
+        raise RefusedSource(
+            f"{name} is an MPEG program stream with a picture of {seen}; "
+            f"wanted at most {fences.MAX_PIXELS // 1_000_000} megapixels"
+        )
 
 
 def _translated(error: Exception, name: str, kind: str) -> UnreadableVideo | NoVideoInSource:
@@ -115,6 +129,8 @@ def claims_of(container: InputContainer, track: VideoStream) -> Claims:
 
 
 def _duration(container: InputContainer, track: VideoStream, start: int | None) -> tuple[int | None, bool]:
+    if container.format.name == "mpeg":
+        return None, False  # a program stream states none, and FFmpeg's guess was half of it
     if track.duration is not None:
         stated = _avi_us(container) if container.format.name == "avi" else 0
         return _believed(max(stated, in_us(track.duration, track.time_base))), True

@@ -19,7 +19,7 @@ MAX_SIDE = 16_383
 
 MAX_STREAMS = 64
 
-VIDEO_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
+VIDEO_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg"
 
 FILE_OPTIONS = {
     "protocol_whitelist": "file",

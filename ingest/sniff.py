@@ -34,6 +34,7 @@ _OTHERS = (
     (4, b"mdat", "an MP4"),
     (0, b"\x1aE\xdf\xa3", "a Matroska file"),
     (8, b"AVI ", "an AVI"),
+    (0, b"\0\0\1\xba", "an MPEG program stream"),
 )
 
 
@@ -49,6 +50,27 @@ def playlist_in(head: bytes) -> str | None:
     if text.startswith(b"<?xml"):
         text = text[text.find(b"?>") + 2 :].lstrip()
     return next((kind for start, kind in _PLAYLISTS.items() if text.startswith(start)), None)
+
+
+def is_program_stream(head: bytes) -> bool:
+    """Whether this is an MPEG program stream (.mpg), whose tracks are known only after some packets."""
+    return head.startswith(b"\0\0\1\xba")
+
+
+def mpeg_size(head: bytes) -> tuple[int, int] | None:
+    """Width and height in px that an MPEG-1 or MPEG-2 picture track states first; None: not within these bytes.
+
+    ISO/IEC 13818-2 §6.2.2: a sequence header holds twelve bits of each, an extension of its own two more.
+    """
+    at = head.find(b"\0\0\1\xb3")
+    if not 0 <= at <= len(head) - 8:
+        return None
+    width, height = head[at + 4] << 4 | head[at + 5] >> 4, (head[at + 5] & 15) << 8 | head[at + 6]
+    more = head.find(b"\0\0\1\xb5", at)
+    if 0 <= more <= len(head) - 8 and head[more + 4] >> 4 == 1:
+        width |= ((head[more + 5] & 1) << 1 | head[more + 6] >> 7) << 12
+        height |= (head[more + 6] >> 5 & 3) << 12
+    return width, height
 
 
 def kind_of(head: bytes) -> str:

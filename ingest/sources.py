@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,21 @@ from ingest.frames import Footage
 from ingest.stills import StillPicture
 from ingest.video import VideoFile
 
-VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".3gp", ".3g2")
+VIDEO_ENDINGS = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".mpg",
+    ".mpeg",
+    ".3gp",
+    ".3g2",
+)
 STILL_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 FINGERPRINT_BYTES = 1 << 20
 
@@ -113,7 +128,9 @@ def _in_folder(folder: Path) -> list[Source]:
         entries = sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=natural_order)
     except PermissionError as error:
         raise RefusedSource(f"{folder} may not be listed by this user; wanted a folder that can be read") from error
-    files = [source for entry in entries if entry.is_file() and (source := _file(entry))]
+    # A link to nowhere is a source that cannot be opened: said when its turn comes, and the others go on.
+    wanted = [entry for entry in entries if entry.is_file() or (entry.is_symlink() and not entry.exists())]
+    files = [source for entry in wanted if (source := _file(entry))]
     if not files:
         raise SourceNotFound(f"{folder} holds {len(entries)} entries but no video or picture; {_WANTED}")
     return files
@@ -172,8 +189,12 @@ def natural_order(path: Path) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def readable_id(name: str) -> str:
-    """The name in [a-z0-9_-], at most 48 characters; «source» if nothing is left of it."""
-    return re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:48].strip("-") or "source"
+    """The name in [a-z0-9_-], at most 48 characters, accents dropped; a name in another script becomes
+    «source-» and six digits that depend on it alone, so that it is the same source in every run."""
+    plain = unicodedata.normalize("NFKD", name.lower())
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    kept = re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")[:48].strip("-")
+    return kept or f"source-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def _with_unique_ids(sources: Iterable[Source]) -> Iterator[Source]:

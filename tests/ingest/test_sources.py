@@ -28,7 +28,7 @@ def test_ids_are_readable_and_unique(tmp_path: Path) -> None:
 
     ids = [source.id for source in sources_of([str(tmp_path / name) for name in names])]
 
-    assert ids == ["my-film-1", "my-film-1-2", "my-film-1-3", "e-tina", "source", "source-2", "a-b_c"]
+    assert ids == ["my-film-1", "my-film-1-2", "my-film-1-3", "cestina", "source-d626ec", "source-ceb443", "a-b_c"]
 
 
 def test_a_made_up_id_never_collides_with_a_real_one(tmp_path: Path) -> None:
@@ -38,6 +38,16 @@ def test_a_made_up_id_never_collides_with_a_real_one(tmp_path: Path) -> None:
     ids = [source.id for source in sources_of([str(tmp_path / name) for name in ("a.mp4", "a.mkv", "a-2.mp4")])]
 
     assert len(set(ids)) == 3
+
+
+def test_a_link_to_nowhere_in_a_folder_is_told_when_its_turn_comes(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "gone.mp4")
+    (tmp_path / "b.mp4").write_bytes(b"x")
+
+    broken, _ = sources_of([str(tmp_path)])
+
+    with pytest.raises(SourceNotFound, match=r"no file or folder .*/a\.mp4"):
+        next(iter(broken.origin.sessions(Event())))
 
 
 def test_an_id_is_short() -> None:

@@ -42,6 +42,7 @@ FASTSTART = {"movflags": "faststart"}
         ("a.ts", "libx264"),  # the clock starts at 1.4 s
         ("a.avi", "mpeg4"),  # no stamps but positions
         ("a.3gp", "mpeg4"),
+        ("a.mpg", "mpeg2video"),  # its tracks are known only after some packets
     ],
 )
 def test_every_frame_comes_once_at_its_exact_time(tmp_path: Path, name: str, codec: str) -> None:
@@ -54,7 +55,22 @@ def test_every_frame_comes_once_at_its_exact_time(tmp_path: Path, name: str, cod
     assert [frame.index for frame in frames] == list(range(30))
     assert [shown_index(frame, 5) for frame in frames[:5]] == [0, 1, 2, 3, 4]
     assert (holes, end.frames, end.media_time) == ([], 30, 30 * STEP)
-    assert (footage.size_wh, footage.fps, footage.duration) == ((64, 48), FPS, 30 * STEP)
+    assert (footage.size_wh, footage.fps) == ((64, 48), FPS)
+    assert footage.duration == (None if name.endswith(".mpg") else 30 * STEP)  # a program stream states none
+
+
+def test_a_program_stream_of_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mpg", 5, codec="mpeg2video")
+    body = bytearray(clip.read_bytes())
+    at = body.find(b"\0\0\1\xb3")
+    body[at + 4 : at + 7] = b"\xff\xff\xff"  # 4095 x 4095, and the extension's two bits more of each
+    extension = body.find(b"\0\0\1\xb5", at)
+    body[extension + 5] |= 0x01
+    body[extension + 6] |= 0xE0
+    clip.write_bytes(body)
+
+    with pytest.raises(RefusedSource, match="16383x16383 px; wanted at most 36 megapixels"):
+        VideoFile(clip)
 
 
 @pytest.mark.parametrize("name", ["vfr.mkv", "vfr.mp4"])
