@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tests.worker.examples import a_crop
-from worker.crops import CROP_EDGE_LIMIT, UnreadableCrop, pixels, resized
+from worker.crops import CROP_EDGE_LIMIT, Decoder, UnreadableCrop, pixels, resized
 
 
 def jpeg(picture_rgb: np.ndarray, quality: int = 95) -> bytes:
@@ -69,3 +69,24 @@ def test_growing_interpolates_and_an_equal_edge_changes_nothing() -> None:
 
 def test_crops_of_several_sizes_make_one_batch() -> None:
     assert resized([a_crop(1, 32), a_crop(2, 160), a_crop(3, 64)], 64).shape == (3, 64, 64, 3)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 64])
+def test_many_crops_are_decoded_in_order_each_bad_one_named_in_its_place(threads: int, count: int) -> None:
+    bodies = [jpeg(a_crop(n)) if n % 5 else b"poison" for n in range(count)]
+
+    seen = Decoder(threads)(bodies)
+
+    assert len(seen) == count
+    for n, picture in enumerate(seen):
+        if n % 5:
+            assert (picture == pixels(bodies[n])).all()
+        else:
+            assert isinstance(picture, UnreadableCrop)
+
+
+def test_pictures_are_not_copied_by_decoding() -> None:
+    crops = [a_crop(n) for n in range(20)]
+
+    assert all(one is other for one, other in zip(Decoder(2)(crops), crops, strict=True))

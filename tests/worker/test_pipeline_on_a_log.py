@@ -1,4 +1,4 @@
-"""The worker on a log that can go back, with a store that fails: nothing lost, nothing twice, nobody waits for others."""
+"""The worker on a log that can go back, with a store that fails: nothing lost, nothing twice, nobody waits."""
 
 import logging
 from collections.abc import Sequence
