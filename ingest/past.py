@@ -1,0 +1,79 @@
+"""What is already known of a session: stored in Redis, or in Kafka and not stored yet."""
+
+from collections.abc import Callable, Iterable
+from urllib.parse import urlsplit
+
+import redis
+
+from contract.errors import StoreUnavailable
+from contract.keys import Keys
+from contract.labels import GapReason
+from contract.records import Gap, Progress, Record
+from contract.topics import partition_of
+from ingest.pipeline import Past
+
+Backlog = Callable[[str, int], Iterable[Record]]
+"""The records of a source in the log from an offset of its partition on."""
+
+ANSWER_S = 5.0
+
+
+def no_backlog(source: str, offset: int) -> Iterable[Record]:
+    """Everything in the log is stored."""
+    return ()
+
+
+class RedisPast:
+    """What is known of a (source, session), for `ingest.pipeline.records_of`; reads only.
+
+    What waits in the log counts as well: an interruption takes two sequences, and a run that did not know of it would
+    give them to other records, which the store would then pass over.
+    """
+
+    def __init__(self, url: str, *, partitions: int, backlog: Backlog = no_backlog) -> None:
+        self._redis = redis.Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
+        self._shown = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
+        self._partitions = partitions
+        self._backlog = backlog
+
+    def __call__(self, source: str, session: str) -> Past:
+        """The past of a session.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+            LogUnavailable: Kafka does not.
+        """
+        stored, next_offset = self._stored(source, session)
+        waiting = [record for record in self._backlog(source, next_offset) if record.session == session]
+        return _joined(stored, waiting)
+
+    def close(self) -> None:
+        """Hand the connection back."""
+        self._redis.close()
+
+    def _stored(self, source: str, session: str) -> tuple[Past, int]:
+        keys = Keys(partition_of(source, self._partitions))
+        try:
+            with self._redis.pipeline(transaction=True) as asked:
+                asked.hmget(keys.session(source, session), "high_water", "closed")
+                asked.hgetall(keys.gaps(source, session))
+                asked.hget(keys.position, "next_offset")
+                (high_water, closed), gaps, next_offset = asked.execute()
+        except redis.RedisError as error:
+            raise StoreUnavailable(f"Redis at {self._shown} does not say what is stored: {error}") from error
+        reason = GapReason.INTERRUPTED.encode()
+        interrupted = sorted(int(sequence) for sequence, gap in gaps.items() if gap.endswith(b" " + reason))
+        past = Past(None if high_water is None else int(high_water), tuple(interrupted), closed == b"1")
+        return past, int(next_offset or 0)
+
+
+def _joined(stored: Past, waiting: list[Record]) -> Past:
+    """The past when everything that waits will have been stored."""
+    marks = [record.sequence for record in waiting]
+    if stored.high_water is not None:
+        marks.append(stored.high_water)
+    stops = {
+        record.sequence for record in waiting if isinstance(record, Gap) and record.reason is GapReason.INTERRUPTED
+    }
+    closed = any(isinstance(record, Progress) and record.closed for record in waiting)
+    return Past(max(marks, default=None), tuple(sorted({*stored.interrupted_at, *stops})), stored.closed or closed)

@@ -1,0 +1,175 @@
+"""One run of ingest: files one after the other, each camera beside them, all into Kafka."""
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
+
+import cv2
+
+from contract.errors import BadSource
+from contract.records import Record
+from ingest.backlog import KafkaBacklog
+from ingest.faces.detect import STILL_LONG_SIDE, CenterFace
+from ingest.faces.follow import Follower
+from ingest.kafka import Halted, KafkaPublisher
+from ingest.outbox import Outbox
+from ingest.past import RedisPast
+from ingest.pipeline import Following, Past, Tally, no_past, records_of
+from ingest.settings import IngestSettings
+from ingest.sources import Source, sources_of
+
+DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+LINE_EVERY_S, POLL_S = 5.0, 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where records go, and what is asked of the way."""
+
+    bootstrap: str
+    redis: str
+    topic: str
+    shed_after_s: float | None
+    budget: int  # bytes
+
+
+def ingest_all(typed: Sequence[str], settings: IngestSettings, delivery: Delivery) -> int:
+    """Look at all sources until they end or a signal comes; the exit code.
+
+    Raises:
+        BadSource: there is no such source. Nothing was published.
+        LogUnavailable: Kafka does not answer, or did not take everything in the end.
+        StoreUnavailable: Redis does not say what is stored.
+    """
+    cv2.setNumThreads(1)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it tells of every attempt; what matters is told here
+    sources = sources_of(typed)
+    with _stopped_by_signals() as stop:
+        outbox = Outbox(delivery.bootstrap, topic=delivery.topic, budget=delivery.budget)
+        past = RedisPast(
+            delivery.redis, partitions=outbox.partitions, backlog=KafkaBacklog(delivery.bootstrap, delivery.topic)
+        )
+        live = [source.id for source in sources if source.live]
+        publisher = KafkaPublisher(outbox, live=live, shed_after_s=delivery.shed_after_s, stop=stop)
+        run = Run(settings, publisher.publish, past, stop, _follower_factory(settings))
+        try:
+            run.over(sources, lambda: _note(_line(run, outbox.held_bytes)))
+        finally:
+            past.close()
+            publisher.close()
+        for failure in run.failures:
+            _note(f"mien: {failure}")
+        for name, sent in publisher.sent().items():
+            lost = f"; {sent.dropped} dropped, {sent.refused} too large" if sent.dropped or sent.refused else ""
+            _note(f"{name}: {sent.records} records, {sent.faces} faces published{lost}")
+        return BAD_INPUT if run.failures else INTERRUPTED if stop.is_set() else DONE
+
+
+@dataclass(slots=True)
+class Run:
+    """One run over some sources; a source that cannot be looked at is noted, the others go on."""
+
+    settings: IngestSettings
+    publish: Callable[[Record], None]
+    past: Callable[[str, str], Past]
+    stop: threading.Event
+    new_follower: Callable[[Source], Following]
+    failures: list[BadSource] = field(default_factory=list)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    _crash: BaseException | None = None
+
+    def over(self, sources: Sequence[Source], tell: Callable[[], None]) -> None:
+        """Look at all sources; returns when the last one ended. `tell` is called every few seconds.
+
+        Raises:
+            MienError: what ended the run, other than a bad source.
+        """
+        files = [source for source in sources if not source.live]
+        groups = [[source] for source in sources if source.live] + ([files] if files else [])
+        threads = [threading.Thread(target=self._guarded, args=(group,), name="ingest") for group in groups]
+        for thread in threads:
+            thread.start()
+        told_at = time.monotonic()
+        while any(thread.is_alive() for thread in threads):
+            threads[0].join(POLL_S) if threads[0].is_alive() else time.sleep(POLL_S)
+            if time.monotonic() - told_at >= LINE_EVERY_S:
+                told_at = time.monotonic()
+                tell()
+        if self._crash is not None:
+            raise self._crash
+
+    def _guarded(self, group: Sequence[Source]) -> None:
+        try:
+            for source in group:
+                if not self.stop.is_set():
+                    self._look_at(source)
+        except Halted:
+            pass  # what was not published is looked at again next time
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            self._crash = self._crash or error
+            self.stop.set()
+
+    def _look_at(self, source: Source) -> None:
+        tally = self.tallies[source.id] = Tally()
+        follower = partial(self.new_follower, source)
+        past = no_past if source.live else self.past  # a connection is always a new session
+        try:
+            for record in records_of(source, self.settings, follower, past=past, stop=self.stop, tally=tally):
+                self.publish(record)
+        except BadSource as failure:
+            self.failures.append(failure)
+        if not source.live:
+            del self.tallies[source.id]
+
+
+def _follower_factory(settings: IngestSettings) -> Callable[[Source], Follower]:
+    """A fresh follower per session; the detector's session is opened once per kind of source."""
+    detectors: dict[bool, CenterFace] = {}
+    opening = threading.Lock()
+
+    def new_follower(source: Source) -> Follower:
+        with opening:
+            if source.still not in detectors:
+                detectors[source.still] = CenterFace(STILL_LONG_SIDE) if source.still else CenterFace()
+        return Follower(detectors[source.still], detect_every=settings.detect_every)
+
+    return new_follower
+
+
+def _line(run: Run, held_bytes: int) -> str:
+    parts = [
+        f"{name}: {tally.frames:,}{f' of {tally.frames_expected:,}' if tally.frames_expected else ''} frames, "
+        f"{tally.faces:,} faces"
+        for name, tally in list(run.tallies.items())
+    ]
+    return f"{' · '.join(parts)} ({held_bytes / 2**20:.1f} MiB on the way)"
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second one ends the process as usual."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        _note("stopping after this frame …")
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
