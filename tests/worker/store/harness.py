@@ -1,15 +1,21 @@
 """What a store holds, read without the code under test, and what it ought to hold: the fold of the log."""
 
+import itertools
+import shutil
 import sqlite3
 import struct
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from contract.readings import Entry, Point
+from contract.readings import Entry, Passed, Point
 from contract.records import Erase, Gap, Progress, SessionOpened
+from tests.worker.store.own_redis import OwnRedis, shared_redis
+from tests.worker.store.redis_contents import dumped, read_redis, restored
 from worker.store import Store
+from worker.store.redis import RedisStore
 from worker.store.sqlite import SqliteStore
 
 Packed = tuple[int, bytes]
@@ -25,6 +31,7 @@ class Contents:
     points: dict[str, list[Packed]] = field(default_factory=dict)  # in the order of the log within a minute
     gaps: set[tuple[str, str, int, int, int, str]] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
+    passed: Counter[str] = field(default_factory=Counter)  # over all partitions
 
 
 class Harness(Protocol):
@@ -35,6 +42,12 @@ class Harness(Protocol):
     def contents(self) -> Contents: ...
 
     def position(self, log: str, partition: int) -> int: ...
+
+    def copy(self, store: Store) -> object:
+        """Everything that is stored now, as a replica or a backup has it."""
+
+    def fail_over(self, store: Store, copy: object) -> Store:
+        """The store to go on with, when all that was stored since the copy is lost."""
 
 
 class SqliteHarness:
@@ -60,6 +73,59 @@ class SqliteHarness:
         connection.close()
         return row[0] if row else 0
 
+    def copy(self, store: Store) -> Path:
+        store.close()
+        self._copies = getattr(self, "_copies", 0) + 1
+        copy = shutil.copy(self.path, self.path.with_suffix(f".{self._copies}"))
+        store.__init__(self.path)  # type: ignore[misc]
+        return Path(copy)
+
+    def fail_over(self, store: Store, copy: object) -> Store:
+        store.close()
+        shutil.copy(str(copy), self.path)
+        return self.open()
+
+
+class RedisHarness:
+    """A database of a Redis, emptied; two partitions, on the first of which lies every source named «cam»."""
+
+    _databases = itertools.cycle(range(16))
+
+    def __init__(self, folder: Path, server: OwnRedis | None = None, functions: bool | None = None) -> None:
+        self.server = server or shared_redis()
+        self.database = next(self._databases) if server is None else 0
+        self.client = self.server.client(self.database)
+        self.client.flushdb()
+        self._functions = functions
+
+    @property
+    def url(self) -> str:
+        return f"{self.server.url}?db={self.database}"
+
+    def open(self) -> RedisStore:
+        return RedisStore(self.url, partitions=2, adopt_logs=True, functions=self._functions)
+
+    def contents(self) -> Contents:
+        found = Contents()
+        read_redis(self.client, found)
+        return found
+
+    def position(self, log: str, partition: int) -> int:
+        followed, offset = self.client.hmget(f"mien:{{{partition}}}:position", "log", "next_offset")
+        return int(offset) if followed == log.encode() else 0
+
+    def copy(self, store: Store) -> object:
+        return dumped(self.client)
+
+    def fail_over(self, store: Store, copy: object) -> Store:
+        restored(self.client, copy)
+        return store
+
+
+def scripted_redis(folder: Path) -> RedisHarness:
+    """Redis as it is below version 7."""
+    return RedisHarness(folder, functions=False)
+
 
 def read_contents(connection: sqlite3.Connection) -> Contents:
     found = Contents(erased={row["person"] for row in connection.execute("SELECT person FROM erased")})
@@ -68,6 +134,8 @@ def read_contents(connection: sqlite3.Connection) -> Contents:
     for row in map(dict, connection.execute("SELECT * FROM people")):
         found.people[row.pop("person")] = row
     found.gaps = {tuple(row) for row in connection.execute("SELECT * FROM gaps")}
+    rejected, shed = connection.execute("SELECT sum(rejected), sum(shed) FROM partitions").fetchone()
+    found.passed = Counter(rejected=rejected or 0, shed=shed or 0)
     for row in connection.execute("SELECT person, chunk, points FROM chunks ORDER BY person, chunk, part"):
         assert isinstance(row["points"], bytes)
         size = struct.calcsize("<II4h3B3b3H")
@@ -85,6 +153,9 @@ def fold(entries: Iterable[Entry]) -> Contents:
             state.people.pop(entry.person, None)
             state.points.pop(entry.person, None)
             continue
+        if isinstance(entry, Passed) and entry.source is None:
+            state.passed[entry.reason.value] += 1
+            continue
         key = (entry.source, entry.session)
         session = state.sessions.get(key)
         if session is None:
@@ -99,6 +170,11 @@ def fold(entries: Iterable[Entry]) -> Contents:
             session |= {"frames": entry.frames, "looked_at": entry.looked_at, "closed": int(entry.closed)}
         elif isinstance(entry, Gap):
             state.gaps.add((*key, entry.sequence, entry.begin, entry.end, entry.reason.value))
+        elif isinstance(entry, Passed):
+            state.passed[entry.reason.value] += 1
+            if entry.gap is not None:
+                reason = {"rejected": "rejected", "shed": "dropped"}[entry.reason.value]
+                state.gaps.add((*key, entry.sequence, *entry.gap, reason))
         elif entry.person not in state.erased:
             add_point(state, entry, bool(session["keeps_pictures"]))
     for points in state.points.values():

@@ -1,0 +1,217 @@
+"""A Redis server that a store may be kept on: whether it is fit, our two calls there, and its errors in our words."""
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from contract.errors import BadRequest, BadStore, StoreUnavailable
+
+LIBRARY = "mien_v1"
+TAKE, COMMIT = "mien_take_v1", "mien_commit_v1"
+MINIMUM = (6, 2)
+FUNCTIONS_SINCE = (7, 0)
+SAFE_SINCE = {(7, 2): 14, (7, 4): 9, (8, 2): 6, (8, 4): 3, (8, 6): 3}  # of CVE-2025-49844 to 2026-25243
+CONNECT_S, ANSWER_S = 1.0, 1.5
+
+_BODY = Path(__file__).with_name("mien_v1.lua").read_text()
+_STEPS = {TAKE: "take", COMMIT: "commit"}
+_SCRIPTS = {name: f"{_BODY}\nreturn {step}(KEYS, ARGV)\n" for name, step in _STEPS.items()}
+_SHA = {name: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest() for name, script in _SCRIPTS.items()}
+_CODE = (
+    f"#!lua name={LIBRARY}\n{_BODY}\n"
+    + "\n".join(f"redis.register_function('{name}', {step})" for name, step in _STEPS.items())
+    + "\n"
+)
+_FOR_NOW = ("MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "LOADING", "OOM", "UNKILLABLE")
+
+_log = logging.getLogger(__name__)
+
+
+class RedisServer:
+    """A connection to one primary; every method raises StoreUnavailable or BadStore, one line each, no password.
+
+    Nothing is sent twice on its own: whoever calls knows what may be repeated.
+
+    Args:
+        functions: False runs the calls as scripts (EVALSHA), as below Redis 7; None asks the server.
+    """
+
+    def __init__(self, url: str, *, functions: bool | None = None) -> None:
+        self._client = _client(url)
+        self._execute: Callable[..., Any] = self._client.execute_command
+        self.place = _place(self._client)
+        self._functions = functions
+        self.check()
+
+    def check(self) -> None:
+        """Raise BadStore unless this is a primary of a version that we know and that never evicts."""
+        try:
+            with self.translated():
+                found: dict[str, Any] = self._client.info()
+        except NotPermitted:
+            _log.warning("%s: may not ask INFO, so version, role and maxmemory-policy go unchecked", self.place)
+            self._functions = self._functions is not False
+            return
+        version = _version(str(found.get("redis_version", "0.0")))
+        if version[:2] < MINIMUM:
+            raise BadStore(f"{self.place}: Redis {found.get('redis_version')}, wanted at least 6.2, better 7.2")
+        if found.get("cluster_enabled"):
+            raise BadStore(f"{self.place}: a Redis Cluster; wanted one primary, with or without replicas")
+        if found.get("maxmemory_policy", "noeviction") != "noeviction":
+            raise BadStore(
+                f"{self.place}: maxmemory-policy {found['maxmemory_policy']} loses results silently, wanted noeviction"
+            )
+        if found.get("role") != "master":
+            raise StoreUnavailable(f"{self.place}: is a {found.get('role')} now, wanted the primary")
+        self._warn(version, found)
+        if self._functions is None:
+            self._functions = version[:2] >= FUNCTIONS_SINCE
+
+    def call(self, name: str, keys: Sequence[str], args: Sequence[str | bytes]) -> list[Any]:
+        """The answer of TAKE or COMMIT, loading them once where the server does not know them."""
+        with self.translated():
+            try:
+                return self._called(name, keys, args)
+            except exceptions.NoScriptError:
+                self._client.script_load(_SCRIPTS[name])
+            except exceptions.ResponseError as error:
+                if "Function not found" not in str(error):
+                    raise
+                self.load()
+            return self._called(name, keys, args)
+
+    def load(self) -> None:
+        """Load the function library; a step of installing where workers may not."""
+        try:
+            with self.translated():
+                self._execute("FUNCTION", "LOAD", "REPLACE", _CODE)
+        except NotPermitted as error:
+            raise BadStore(
+                f"{self.place}: has no functions {LIBRARY} and this user may not load them; load them as an admin first"
+            ) from error
+        _log.info("%s: loaded the functions %s", self.place, LIBRARY)
+
+    def load_where_it_differs(self) -> None:
+        """Load the library unless exactly this one is there, or functions are not used, or we may not."""
+        if not self._functions:
+            return
+        with contextlib.suppress(NotPermitted), self.translated():
+            found = self._execute("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE")
+            if _CODE.encode() not in _leaves(found):
+                self._execute("FUNCTION", "LOAD", "REPLACE", _CODE)
+
+    def ask(self, *command: str | int) -> Any:
+        """The reply to a plain command, undecoded."""
+        with self.translated():
+            return self._execute(*command)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """Redis' errors as those of contract.errors; what may pass drops the connections, to resolve names anew."""
+        try:
+            yield
+        except exceptions.AuthenticationError as error:
+            raise BadStore(f"{self.place}: refuses our user or password") from error
+        except exceptions.NoPermissionError as error:
+            raise NotPermitted(f"{self.place}: {_line(error)}") from error
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            self._drop()
+            raise StoreUnavailable(f"{self.place}: does not answer ({_line(error)})") from error
+        except exceptions.ResponseError as error:
+            if not (isinstance(error, _PASSING) or str(error).startswith(_FOR_NOW)):
+                raise BadStore(f"{self.place}: {_line(error)}") from error
+            self._drop()
+            raise StoreUnavailable(f"{self.place}: refuses for now ({_line(error)})") from error
+
+    def _called(self, name: str, keys: Sequence[str], args: Sequence[str | bytes]) -> list[Any]:
+        command = ("FCALL", name) if self._functions else ("EVALSHA", _SHA[name])
+        found: list[Any] = self._execute(*command, len(keys), *keys, *args)
+        return found
+
+    def _drop(self) -> None:
+        self._client.connection_pool.disconnect()
+
+    def _warn(self, version: tuple[int, int, int], found: dict[str, Any]) -> None:
+        line, patch = version[:2], version[2]
+        known = line in SAFE_SINCE or line > max(SAFE_SINCE)
+        if found.get("server_name", "redis") == "redis" and (not known or patch < SAFE_SINCE.get(line, 0)):
+            _log.warning(
+                "%s: Redis %s has known holes in its Lua engine unless your distribution patched it; "
+                "safe are 7.2.14, 7.4.9, 8.2.6, 8.4.3, 8.6.3 and later",
+                self.place,
+                found["redis_version"],
+            )
+
+
+class NotPermitted(BadStore):
+    """This user may not do that here."""
+
+
+def load_functions(url: str) -> None:
+    """Load the function library on a server: the step of installing that needs an admin's rights."""
+    server = RedisServer(url)
+    try:
+        server.load()
+    finally:
+        server.close()
+
+
+_PASSING = (
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+    exceptions.MasterDownError,
+)
+
+
+def _client(url: str) -> "redis.Redis":
+    try:
+        return redis.Redis.from_url(
+            url,
+            socket_timeout=ANSWER_S,
+            socket_connect_timeout=CONNECT_S,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            decode_responses=False,
+        )
+    except (ValueError, TypeError):
+        # neither the text nor its cause is shown: they may hold the password
+        raise BadRequest("the address of Redis cannot be read, wanted redis://user:password@host:port/db") from None
+
+
+def _place(client: "redis.Redis") -> str:
+    where = client.connection_pool.connection_kwargs
+    return str(where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}")
+
+
+def _version(text: str) -> tuple[int, int, int]:
+    major, minor, patch, *_ = [*(int(part) for part in text.split(".") if part.isdigit()), 0, 0, 0]
+    return major, minor, patch
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _leaves(reply: Any) -> Iterator[Any]:
+    """The values of a nested reply, however this version of redis-py shapes it."""
+    if isinstance(reply, dict):
+        reply = list(reply.values())
+    if not isinstance(reply, list):
+        yield reply
+        return
+    for part in reply:
+        yield from _leaves(part)
