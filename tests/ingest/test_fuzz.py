@@ -19,6 +19,7 @@ KINDS = [
     ("a.mkv", "libx264", {}),
     ("a.ts", "libx264", {}),
     ("a.avi", "mpeg4", {}),
+    ("a.mpg", "mpeg2video", {}),
     ("a.webm", "libvpx", {}),
 ]
 
