@@ -9,7 +9,7 @@ ARGS ?=
 # Python keeps its bytecode, also where the shell forbids it: without, every start takes half a second more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test check format bench system constraints clean
+.PHONY: help setup run test check format bench stack faults system constraints clean
 .DEFAULT_GOAL := help
 
 help: ## list what can be done
@@ -39,6 +39,12 @@ format: $(VENV)/.dev ## put the code into shape
 
 bench: $(VENV)/.dev ## measure speed, memory, recall and tracking on this machine
 	@$(BIN)/python -m bench $(ARGS)
+
+stack: $(VENV)/.dev ## start Kafka and Redis on this machine; ARGS="--brokers 3 --replica"; `mien stack down` ends them
+	@$(BIN)/mien stack up $(ARGS)
+
+faults: $(VENV)/.dev ## break Kafka, Redis and workers, and count what is lost; ARGS="--long" for hours of it
+	@$(BIN)/python -m bench.faults $(ARGS)
 
 setup: $(VENV)/.dev ## .venv with everything that runs and tests need (torch too)
 

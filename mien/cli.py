@@ -10,6 +10,7 @@ from contract.errors import BadRequest
 from mien import __version__
 from mien import train as training
 from mien.engine import app as engine_app
+from mien.stack.command import app as stack_app
 
 app = typer.Typer(
     name="mien",
@@ -214,3 +215,4 @@ def serve(
 
 training.mount(app)
 app.add_typer(engine_app, name="engine")
+app.add_typer(stack_app, name="stack")
