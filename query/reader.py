@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from contract.buckets import Buckets
 from contract.labels import GapReason
 from contract.points import Columns
 from contract.readings import ReadingSchema
@@ -98,6 +99,12 @@ class Snapshot(Protocol):
 
     def stretches(self, person: str, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
         """(chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut."""
+
+    def buckets(self, person: str, begin: int, end: int, level_s: int) -> Iterator[tuple[str, Buckets]] | None:
+        """(schema id, sums) of the whole buckets in [begin, end), by schema and time, none empty.
+
+        Both ends lie on a level of `contract.keys`. None: this store keeps no sums, its points are all there is.
+        """
 
 
 class Reader(Protocol):

@@ -15,30 +15,24 @@ where it was before, until it is asked again.
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 import redis
 
-from contract.errors import BadStore, NotFound
+from contract.buckets import Buckets
+from contract.errors import NotFound
 from contract.keys import Keys
-from contract.points import Columns, chunk_of, unpack
+from contract.points import Columns
 from contract.readings import ReadingSchema
 from query.reader import PeopleAfter, Person, Session
+from query.redis_asking import Member, asked, batches, members
+from query.redis_points import PersonPoints
 from query.redis_rows import PERSON, person_of, session_of
 from query.redis_server import partitions_of, server_at, translated
 from query.stores import shown
 
-CHUNKS_AT_ONCE = 64  # of 110 KB each where 30 faces a second are read: 7 MB
 NAMES_AT_ONCE = 250
 SOURCES_AT_ONCE = 50
-MEMBERS_AT_ONCE = 4_096
-
-Member = tuple[float, bytes]
-"""(score, member) of a sorted set, in its order."""
-T = TypeVar("T")
 
 
 class RedisReader:
@@ -73,15 +67,6 @@ class RedisReader:
         self._server.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """Which chunks of a person were asked for, the ids of the schemas in them, and those of them that are stored."""
-
-    chunks: range
-    ids: frozenset[str]
-    schemas: dict[str, ReadingSchema]
-
-
 class RedisSnapshot:
     """A store on Redis; see `Snapshot`, and the head of this module for where it is less."""
 
@@ -90,7 +75,7 @@ class RedisSnapshot:
         self._partitions = [Keys(partition) for partition in range(partitions)]
         self._people_at: dict[str, Keys] = {}
         self._sources_at: dict[str, Keys] = {}
-        self._told: dict[str, _Told] = {}
+        self._points_of: dict[str, PersonPoints] = {}
 
     def sessions(self) -> list[Session]:
         """All sessions, by source and time."""
@@ -122,7 +107,7 @@ class RedisSnapshot:
 
     def people(self, source: str | None, after: PeopleAfter | None) -> Iterator[Person]:
         """People by source, first time and id."""
-        for batch in _batches(self._listed(source, after), NAMES_AT_ONCE):
+        for batch in batches(self._listed(source, after), NAMES_AT_ONCE):
             yield from filter(None, self._read_people(batch))
 
     def person(self, person: str) -> Person:
@@ -145,45 +130,26 @@ class RedisSnapshot:
 
     def schemas(self, person: str, begin: int, end: int) -> dict[str, ReadingSchema]:
         """The reading schemas, by id, of the chunks that touch [begin, end)."""
-        keys = self._home(person)
-        if keys is None or end <= begin:
-            return {}
-        found = self._look(keys, person, range(chunk_of(begin), chunk_of(end - 1) + 1))
-        self._told.setdefault(person, found)
-        return found.schemas
+        points = self._points(person)
+        return points.schemas(begin, end) if points else {}
 
     def stretches(self, person: str, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
         """(chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut."""
-        keys = self._home(person)
-        if keys is None or end <= begin:
-            return
-        chunks = range(chunk_of(begin), chunk_of(end - 1) + 1)
-        told = self._told.get(person)
-        if told is None or not (told.chunks.start <= chunks.start and chunks.stop <= told.chunks.stop):
-            told = self._look(keys, person, chunks)
-        places = (place for place in self._chunks(keys, person, chunks) if place[1] in told.ids)
-        for batch in _batches(places, CHUNKS_AT_ONCE):
-            bodies = self._server.mget([keys.chunk(person, chunk, schema) for chunk, schema in batch])
-            for (chunk, schema), body in zip(batch, bodies, strict=True):
-                if body is not None:  # it may have expired, or been erased meanwhile
-                    yield chunk, schema, _unpacked(person, chunk, schema, body, told.schemas.get(schema))
+        points = self._points(person)
+        return points.stretches(begin, end) if points else iter(())
 
-    def _look(self, keys: Keys, person: str, chunks: range) -> "_Told":
-        """The schemas of these chunks as they are now."""
-        ids = sorted({schema for _, schema in self._chunks(keys, person, chunks)})
-        bodies = self._server.hmget(keys.schemas, ids) if ids else []
-        known = {
-            schema: msgspec.json.decode(body, type=ReadingSchema)
-            for schema, body in zip(ids, bodies, strict=True)
-            if body is not None
-        }
-        return _Told(chunks, frozenset(ids), known)
+    def buckets(self, person: str, begin: int, end: int, level_s: int) -> Iterator[tuple[str, Buckets]]:
+        """(schema id, sums) of the whole buckets in [begin, end), by schema and time, none empty."""
+        points = self._points(person)
+        return points.buckets(begin, end, level_s) if points else iter(())
 
-    def _chunks(self, keys: Keys, person: str, chunks: range) -> Iterator[tuple[int, str]]:
-        """(chunk number, schema id), in this order."""
-        for _, member in self._members(keys.chunks(person), chunks.start, chunks.stop - 1):
-            chunk, _, schema = member.decode().partition(":")
-            yield int(chunk), schema
+    def _points(self, person: str) -> PersonPoints | None:
+        if person not in self._points_of and (home := self._home(person)):
+            self._points_of[person] = PersonPoints(self._server, home, person)
+        return self._points_of.get(person)
+
+    def _asked(self, calls: Iterable[tuple[Any, ...]]) -> list[Any]:
+        return asked(self._server, calls)
 
     def _sources(self) -> list[tuple[str, Keys]]:
         """All sources by name, and where they lie."""
@@ -204,7 +170,7 @@ class RedisSnapshot:
 
     def _read_sessions(self, places: Iterable[tuple[Keys, str, str]]) -> Iterator[Session | None]:
         """Sessions by (partition, source, id), each read before its gaps; None: nothing known."""
-        for batch in _batches(places, NAMES_AT_ONCE):
+        for batch in batches(places, NAMES_AT_ONCE):
             replies = iter(self._asked(call for place in batch for call in _session_calls(*place)))
             for (_, source, name), fields, gaps in zip(batch, replies, replies, strict=True):
                 yield session_of(source, name, fields, gaps) if fields else None
@@ -222,45 +188,15 @@ class RedisSnapshot:
             for name, keys in self._sources()
             if source in (None, name) and (after is None or name >= after.source)
         ]
-        for group in _batches(homes, SOURCES_AT_ONCE):
+        for group in batches(homes, SOURCES_AT_ONCE):
             starts = [_start(name, after) for name, _ in group]
             calls = (
                 ("zrangebyscore", keys.people(name), _least(start), "+inf", 0, NAMES_AT_ONCE, True)
                 for (name, keys), start in zip(group, starts, strict=True)
             )
             for (name, keys), start, page in zip(group, starts, self._asked(calls), strict=True):
-                for _, member in self._members(keys.people(name), "-inf", "+inf", start, page, NAMES_AT_ONCE):
+                for _, member in members(self._server, keys.people(name), "-inf", "+inf", start, page, NAMES_AT_ONCE):
                     yield keys, member.decode()
-
-    def _members(
-        self,
-        key: str,
-        low: int | str,
-        high: int | str,
-        after: Member | None = None,
-        page: list[Any] | None = None,
-        size: int = MEMBERS_AT_ONCE,
-    ) -> Iterator[Member]:
-        """Members of a sorted set behind `after`, page by page; the first page of `size` may be at hand."""
-        while True:
-            if page is None:
-                page = self._server.zrangebyscore(key, low if after is None else after[0], high, 0, size, True)
-            last, filled = after, len(page) == size
-            for member, score in page:
-                if after is None or (score, member) > after:
-                    after = (score, member)
-                    yield after
-            if not filled:
-                return
-            page, size = None, 2 * size if last == after else size  # one score may be that of more than a page
-
-    def _asked(self, calls: Iterable[tuple[Any, ...]]) -> list[Any]:
-        """The replies to (name, argument, …), in one round trip."""
-        pipeline = self._server.pipeline(transaction=False)
-        for name, *arguments in calls:
-            getattr(pipeline, name)(*arguments)
-        replies: list[Any] = pipeline.execute()
-        return replies
 
 
 def _session_calls(keys: Keys, source: str, session: str) -> Iterator[tuple[Any, ...]]:
@@ -282,20 +218,3 @@ def _start(source: str, after: PeopleAfter | None) -> Member | None:
 
 def _least(after: Member | None) -> float | str:
     return "-inf" if after is None else after[0]
-
-
-def _unpacked(person: str, chunk: int, name: str, body: bytes, schema: ReadingSchema | None) -> Columns:
-    try:
-        if schema is not None:
-            return unpack([(chunk, body)], len(schema.channels))
-        flaw = None
-    except ValueError as error:
-        flaw = error
-    raise BadStore(f"minute {chunk} of {person!r} does not fit its reading schema {name}") from flaw
-
-
-def _batches(entries: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The entries in lists of this length, the last one shorter."""
-    rest = iter(entries)
-    while batch := list(islice(rest, size)):
-        yield batch

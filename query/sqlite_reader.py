@@ -157,6 +157,9 @@ class SqliteSnapshot:
             except (KeyError, ValueError) as error:
                 raise BadStore(f"minute {chunk} of {person!r} does not fit its reading schema {schema}") from error
 
+    def buckets(self, person: str, begin: int, end: int, level_s: int) -> None:
+        """None: points in a file on this machine are near enough."""
+
 
 _SESSION = """source, session, uri, coalesce(opened_at, 0), coalesce(dated, 0), width, height, fps, sample_hz,
     keeps_pictures, complete_until, frames, looked_at, closed"""

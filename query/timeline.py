@@ -10,9 +10,10 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.points import Columns
+from contract.points import SHARE_STEP, VALUE_STEP, Columns
 from contract.readings import Channel, ReadingSchema
 from query.reader import GapSpan, Session, Snapshot
+from query.sums import SECOND_US, Sums, level_for, sums_of_buckets, sums_of_points
 
 
 class EmptyReason(StrEnum):
@@ -132,21 +133,16 @@ class _Reading:
         quality = np.zeros(rows)
         sums = np.zeros((rows, len(self.channels)))
         measured = np.zeros((rows, len(self.channels)), np.int64)
-        spans = []
-        for schema, part in self._cut(wanted.begin, page_end):
-            bucket = (part.event_time - wanted.begin) // every
-            first = np.flatnonzero(np.diff(bucket, prepend=-1))
-            held, count = bucket[first], np.diff(first, append=len(bucket))
-            n[held] += count
-            quality[held] += np.add.reduceat(part.quality, first, dtype=np.float64)
-            means = np.add.reduceat(part.values, first, axis=0, dtype=np.float64)  # (held, channels there)
+        spans = list[tuple[str, NDArray[np.int64]]]()
+        for schema, part in self._sums(every, page_end, spans):
+            n[part.place] += part.count
+            quality[part.place] += part.quality
             for there, here in self.sources[schema]:
-                sums[held, here] += means[:, there]
-                measured[held, here] += count
-            spans.append((schema, part.event_time))
+                sums[part.place, here] += part.values[:, there]
+                measured[part.place, here] += part.count
         starts = wanted.begin + every * np.arange(rows, dtype=np.int64)
         with np.errstate(invalid="ignore"):  # 0/0 is NaN, which reads as «no value»
-            values, quality = (sums / measured).astype(np.float32), quality / n
+            values, quality = (sums / VALUE_STEP / measured).astype(np.float32), quality / SHARE_STEP / n
         return Page(
             begin=wanted.begin,
             end=wanted.end,
@@ -163,6 +159,34 @@ class _Reading:
             gaps=self._gaps(page_end),
             next_time=page_end if page_end < wanted.end else None,
         )
+
+    def _sums(
+        self, every: int, page_end: int, spans: list[tuple[str, NDArray[np.int64]]]
+    ) -> Iterator[tuple[str, Sums]]:
+        """What this page adds up to, by schema; `spans` gets event times, the first and the last among them."""
+        begin = self.wanted.begin
+        if (level := level_for(begin, every)) is not None:
+            whole = page_end - page_end % (level * SECOND_US)
+            kept = self.snapshot.buckets(self.wanted.person, begin, whole, level)
+            edges: dict[str, tuple[int, int]] = {}
+            for schema, part in kept or ():
+                yield schema, sums_of_buckets(part, begin, every)
+                edges[schema] = (edges.get(schema, part.begin)[0], part.begin[-1])
+            spans += [(schema, self._times_in(schema, each, level)) for schema, each in edges.items()]
+            begin = begin if kept is None else whole
+        for schema, points in self._cut(begin, page_end):
+            yield schema, sums_of_points(points, self.wanted.begin, every)
+            spans.append((schema, points.event_time))
+
+    def _times_in(self, schema: str, begins: tuple[int, int], level_s: int) -> NDArray[np.int64]:
+        """Event times of the points of two kept buckets; where the points have expired, the buckets' begins."""
+        parts = [
+            part.event_time
+            for begin in dict.fromkeys(map(int, begins))
+            for name, part in self._cut(begin, begin + level_s * SECOND_US)
+            if name == schema
+        ]
+        return np.concatenate(parts) if parts else np.array(begins)
 
     def _cut(self, begin: int, end: int) -> Iterator[tuple[str, Columns]]:
         """The stretches, cut to [begin, end); empty ones left out."""

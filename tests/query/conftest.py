@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from redis.connection import Connection
 
 from query.app import app_over
 from query.reader import Reader
@@ -55,6 +56,24 @@ def reader(store: Store) -> Iterator[Reader]:
 @pytest.fixture
 def get(reader: Reader) -> Get:
     return asking(reader)
+
+
+@pytest.fixture
+def round_trips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How often something was sent to a server since the last time that was asked."""
+    sent = [0]
+    send = Connection.send_packed_command
+
+    def counted(self: Connection, *arguments: object, **named: object) -> None:
+        sent[0] += 1
+        send(self, *arguments, **named)
+
+    def since() -> int:
+        seen, sent[0] = sent[0], 0
+        return seen
+
+    monkeypatch.setattr(Connection, "send_packed_command", counted)
+    return since
 
 
 def asking(reader: Reader) -> Get:

@@ -1,7 +1,7 @@
 """Stores written straight from their layouts, so that the query layer is tested without a worker."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,15 +202,24 @@ class StoreOnRedis:
         """The sums of these points and of those that are there already, by (key, slot)."""
         found: dict[tuple[str, int], NDArray[np.uint64]] = {}
         for chunk, body in minutes:
-            for row in np.frombuffer(body, point_dtype(len(schema.channels))):
-                for level in BUCKET_LEVELS_S:
-                    slab, slot = slab_of(bucket_of(chunk * 60_000_000 + int(row["dt_us"]), level))
+            rows = np.frombuffer(body, point_dtype(len(schema.channels)))
+            steps = np.column_stack([np.ones(len(rows)), rows["quality"], rows["values"]]).astype(np.uint64)
+            for level in BUCKET_LEVELS_S:
+                buckets = bucket_of(chunk * 60_000_000 + rows["dt_us"].astype(np.int64), level)
+                for bucket in np.unique(buckets):
+                    slab, slot = slab_of(int(bucket))
                     place = (keys.buckets(person, schema.id, level, slab), slot)
-                    if place not in found:
-                        before = self.server.hget(*place) or bytes(8 * (2 + len(schema.channels)))
-                        found[place] = np.frombuffer(before, "<u8").copy()
-                    found[place] += np.array([1, row["quality"], *row["values"]], np.uint64)
+                    found[place] = found.get(place, 0) + steps[buckets == bucket].sum(axis=0)
+        for place, before in zip(found, self._values_at(found), strict=True):
+            if before is not None:
+                found[place] = found[place] + np.frombuffer(before, "<u8")
         return found
+
+    def _values_at(self, places: Iterable[tuple[str, int]]) -> list[bytes | None]:
+        with self.server.pipeline() as questions:
+            for place in places:
+                questions.hget(*place)
+            return questions.execute()
 
     def damage(self, person: str) -> None:
         """Leave bytes that are no points."""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import pytest
 import redis
-from redis.connection import Connection
 
 from contract.errors import BadRequest, BadStore, MienError, NotAStore, NotFound, StoreTooNew, StoreUnavailable
 from contract.keys import LAYOUT
@@ -20,24 +19,6 @@ from tests.query.stores import BOTH_NETS, FACE_NET, SECOND, StoreOnRedis, every_
 @pytest.fixture
 def reader(redis_store: StoreOnRedis) -> RedisReader:
     return redis_store.reader()
-
-
-@pytest.fixture
-def round_trips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """How often something was sent to a server since the last time that was asked."""
-    sent = [0]
-    send = Connection.send_packed_command
-
-    def counted(self: Connection, *arguments: object, **named: object) -> None:
-        sent[0] += 1
-        send(self, *arguments, **named)
-
-    def since() -> int:
-        seen, sent[0] = sent[0], 0
-        return seen
-
-    monkeypatch.setattr(Connection, "send_packed_command", counted)
-    return since
 
 
 def test_points_before_complete_until_are_there_whatever_is_committed_meanwhile(

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import BadStore, NotAStore, StoreTooNew
-from contract.tables import APPLICATION_ID
+from contract.tables import APPLICATION_ID, LAYOUT_VERSION
 from query.sqlite_reader import SqliteReader
 from tests.query.stores import SECOND, StoreFile, every_frame, shares
 
@@ -69,7 +69,7 @@ def test_a_folder_cannot_be_read_as_a_store(tmp_path: Path) -> None:
 
 def test_a_store_of_a_newer_layout_is_refused(file_store: StoreFile) -> None:
     file_store.execute("PRAGMA user_version=9")
-    refused(file_store.path, StoreTooNew, "layout 9; this one reads up to 1")
+    refused(file_store.path, StoreTooNew, f"layout 9; this one reads up to {LAYOUT_VERSION}")
 
 
 def test_a_finished_store_on_a_read_only_disk_is_read(

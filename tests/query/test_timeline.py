@@ -1,7 +1,9 @@
 """Pages against a computation of their own, in plain Python, point by point."""
 
+import dataclasses
 import math
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from contract.labels import EXPRESSIONS
 from query.reader import Reader
 from query.timeline import Page, Wanted, read_page
-from tests.query.stores import BOTH_NETS, FACE_NET, SECOND, Store, StoreFile, every_frame, shares
+from tests.query.stores import BOTH_NETS, FACE_NET, SECOND, Store, StoreFile, StoreOnRedis, every_frame, shares
 
 STEP = 0.5 / 65_535 + 1e-6  # half a step of the packing, and float32
 
@@ -200,3 +202,57 @@ def test_gaps_between_cut_points_are_told(store: Store, reader: Reader) -> None:
 
     assert first.next_time == 2 * SECOND
     assert [(gap.begin, gap.end) for gap in first.gaps] == [(SECOND, 2 * SECOND)]
+
+
+@pytest.mark.parametrize(
+    ("begin", "every"),
+    [
+        (0, 60 * SECOND),
+        (-120 * SECOND, 60 * SECOND),
+        (60 * SECOND, 3_600 * SECOND),
+        (0, 20 * SECOND),
+        (70 * SECOND, 10 * SECOND),
+        (SECOND, 60 * SECOND),  # no kept sums fit: from the points
+        (0, 15 * SECOND),
+    ],
+)
+def test_both_stores_tell_the_same_to_the_last_bit(
+    file_store: StoreFile, redis_store: StoreOnRedis, begin: int, every: int
+) -> None:
+    rng = np.random.default_rng(7)
+    pages = []
+    for store in (file_store, redis_store):
+        store.session(complete_until=8_000 * SECOND, looked_at=40_000)
+        store.gap(500 * SECOND, 700 * SECOND)
+    for number, (low, high, schema) in enumerate(
+        [(-200, 400, FACE_NET), (700, 4_000, FACE_NET), (3_000, 7_777, BOTH_NETS), (7_700, 7_777, FACE_NET)]
+    ):
+        times = np.sort(rng.integers(low * SECOND, high * SECOND, 700))
+        values = shares(700, len(schema.channels), seed=number)
+        for store in (file_store, redis_store):
+            store.person("p", times, values, schema=schema)
+    for store in (file_store, redis_store):
+        reader = store.reader()
+        pages += [page(reader, begin, 7_654_321_000, every, limit) for limit in (5, 10_000)]
+        reader.close()
+
+    for ours, theirs in zip(pages[:2], pages[2:], strict=True):
+        for field in dataclasses.fields(Page):
+            one, other = getattr(ours, field.name), getattr(theirs, field.name)
+            if field.name == "models":
+                one, other = ({(span.schema.id, span.first, span.last) for span in each} for each in (one, other))
+            np.testing.assert_array_equal(one, other, err_msg=field.name, strict=isinstance(one, np.ndarray))
+
+
+def test_a_day_by_the_minute_is_read_from_sums(redis_store: StoreOnRedis, round_trips: Callable[[], int]) -> None:
+    redis_store.session(complete_until=86_400 * SECOND)
+    redis_store.person("p", every_frame(86_400, fps=1), shares(86_400))
+    reader = redis_store.reader()
+    round_trips()
+
+    seen = page(reader, 0, 86_400 * SECOND, 60 * SECOND)
+
+    assert seen.n is not None
+    assert seen.n.tolist() == [60] * 1_440
+    assert round_trips() <= 16  # the points alone would take 23
+    reader.close()
