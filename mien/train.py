@@ -189,6 +189,26 @@ def prepare(
     print(f"{out}: {manifest['name']}, {manifest['count']:,} faces ({listed}){left_out}")
 
 
+@data.command("synthetic-action-units")
+def synthetic_action_units(
+    folder: Annotated[Path, typer.Argument(help="Folder of the prepared set; a run that was interrupted goes on.")],
+    shared: Annotated[
+        Path, typer.Option("--data", help="Folder with faces/, ferplus/ and the shapes of ICT-FaceKit.", metavar="DIR")
+    ],
+    count: Annotated[int, typer.Option(help="How many faces.", min=1)] = 12_288,
+    edge: Annotated[int, typer.Option(help="Edge of the crops, px.", min=16, max=192)] = 112,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same faces.", min=0)] = 0,
+    small: Annotated[int, typer.Option(help="How many people of FER+ beside the sharp portraits.", min=0)] = 1500,
+) -> None:
+    """Draw faces that move by known action units, from portraits at rest, without a screen."""
+    from train.data.synthetic_action_units import Plan, synthesise
+
+    with _progress() as report:
+        manifest = synthesise(shared, folder, Plan(count, edge, seed, small), report)
+    listed = ", ".join(f"{name} {number:,}" for name, number in manifest["splits"].items())
+    print(f"{folder}: {manifest['name']}, {manifest['count']:,} faces ({listed})")
+
+
 @data.command()
 def pack(
     source: Annotated[Path, typer.Argument(metavar="SET", help="A prepared set.")],

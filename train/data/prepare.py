@@ -45,17 +45,18 @@ def prepare(layout: Layout, folder: Path, plan: Plan = Plan(), report: Report = 
         BadOutput: the folder cannot be written.
     """
     key = _key(layout, plan)
-    with _writable(folder):
+    with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _claim(folder, key)
+        claim(folder, key)
         found = _landmarks(layout, folder, report)
         rows, points = _usable(layout, found)
         shards = list(_shards(layout, rows, points, folder, plan, report))
-        return _finish(layout, folder, plan, shards, len(layout.examples) - len(rows))
+        return finish(layout, folder, plan, shards, len(layout.examples) - len(rows))
 
 
 @contextlib.contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def writable(folder: Path) -> Iterator[None]:
+    """Errors of the disk as an error of ours."""
     try:
         yield
     except OSError as error:
@@ -70,13 +71,18 @@ def _key(layout: Layout, plan: Plan) -> str:
     return digest.hexdigest()
 
 
-def _claim(folder: Path, key: str) -> None:
-    claim = folder / ".key"
-    if claim.is_file() and claim.read_text() != key:
+def claim(folder: Path, key: str) -> None:
+    """Take an empty folder for the set of this key, or go on with it.
+
+    Raises:
+        BadSource: the folder holds another set, or something else.
+    """
+    sign = folder / ".key"
+    if sign.is_file() and sign.read_text() != key:
         raise BadSource(f"{folder}: holds another set or other options; choose an empty folder")
-    if not claim.is_file() and any(folder.iterdir()):
+    if not sign.is_file() and any(folder.iterdir()):
         raise BadSource(f"{folder}: is not empty and holds no set of faces; choose an empty folder")
-    claim.write_text(key)
+    sign.write_text(key)
 
 
 def _landmarks(layout: Layout, folder: Path, report: Report) -> NDArray[np.float32]:
@@ -147,9 +153,9 @@ def _shards(
         if not (pictures.is_file() and index.is_file()):
             examples = [layout.examples[row] for row in rows[some]]
             crops, fields = _cut(examples, points[some], shape, plan)
-            _save(pictures, crops)
-            _save(index, fields)
-        hashes = {"sha256": _sha256(pictures), "index_sha256": _sha256(index)}
+            save(pictures, crops)
+            save(index, fields)
+        hashes = {"sha256": sha256(pictures), "index_sha256": sha256(index)}
         yield {"file": pictures.name, "index": index.name, "rows": len(rows[some]), **hashes}
     report("cutting", len(rows), len(rows))
 
@@ -186,7 +192,7 @@ def inverse(to_crop: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([back, -back @ to_crop[:, 2]])
 
 
-def _save(path: Path, content: NDArray[np.uint8] | dict[str, NDArray[Any]]) -> None:
+def save(path: Path, content: NDArray[np.uint8] | dict[str, NDArray[Any]]) -> None:
     """The file is there whole or not at all."""
     draft = path.with_name(f".{path.name}.unfinished")
     with draft.open("wb") as file:
@@ -199,14 +205,14 @@ def _save(path: Path, content: NDArray[np.uint8] | dict[str, NDArray[Any]]) -> N
     draft.replace(path)
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _finish(
-    layout: Layout, folder: Path, plan: Plan, shards: Sequence[dict[str, Any]], left_out: int
-) -> dict[str, Any]:
+def finish(layout: Layout, folder: Path, plan: Plan, shards: Sequence[dict[str, Any]], left_out: int) -> dict[str, Any]:
+    """Count what lies in the shards, write the manifest, and return it."""
     splits: dict[str, int] = {}
     for shard in shards:
         with np.load(folder / shard["index"], allow_pickle=False) as fields:
