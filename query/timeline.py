@@ -225,7 +225,8 @@ class _Reading:
             if len(times):
                 first, last = seen.get(schema, (int(times[0]), int(times[-1])))
                 seen[schema] = min(first, int(times[0])), max(last, int(times[-1]))
-        return tuple(ModelSpan(self.schemas[schema], *span) for schema, span in seen.items())
+        by_time = sorted(seen.items(), key=lambda each: (each[1], each[0]))
+        return tuple(ModelSpan(self.schemas[schema], *span) for schema, span in by_time)
 
     def _gaps(self, page_end: int) -> tuple[GapSpan, ...]:
         """Gaps of the session that touch this page, cut to it."""

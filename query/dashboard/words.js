@@ -10,6 +10,7 @@ const REASONS = {
   interrupted: "not looked at: the run was stopped",
   source_down: "not looked at: the camera did not deliver",
   dropped: "not looked at: more arrived than could be looked at",
+  rejected: "not looked at: a face arrived damaged",
 };
 
 export const reason = (code) => REASONS[code] ?? `not looked at: ${code.replaceAll("_", " ")}`;
