@@ -1,4 +1,4 @@
-"""`python -m bench [PART…]`: speed, tracking, recall, nets; all of them without a name."""
+"""`python -m bench [PART…]`: speed, tracking, recall, nets, cluster; all of them without a name."""
 
 import statistics
 import sys
@@ -85,7 +85,14 @@ def nets(console: Console) -> None:
     main()
 
 
-PARTS = {"speed": speed, "tracking": tracking, "recall": recall, "nets": nets}
+def cluster(console: Console) -> None:
+    """Kafka and Redis: a worker's throughput, and the whole service; needs Java and redis-server."""
+    from bench.cluster import main
+
+    main()
+
+
+PARTS = {"speed": speed, "tracking": tracking, "recall": recall, "nets": nets, "cluster": cluster}
 
 
 def main() -> None:

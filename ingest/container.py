@@ -4,6 +4,7 @@ import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -55,7 +56,7 @@ def opened(path: Path) -> InputContainer:
     playlist = playlist_in(head)
     if playlist:
         raise RefusedSource(f"{path.name} is {playlist}, which names other files to open; {WANTED}")
-    at_once = fences.stream_options()
+    at_once: list[Any] | None = fences.stream_options()
     if is_program_stream(head):
         _check_size(mpeg_size(head), path.name)
         at_once = None  # FFmpeg knows no track yet to which they could go; the decoder gets them later

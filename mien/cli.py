@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from contract.errors import BadRequest
+from ingest.__main__ import command as ingest_command
 from mien import __version__
 from mien import train as training
 from mien.engine import app as engine_app
@@ -22,6 +23,11 @@ app = typer.Typer(
 )
 
 OUTPUT, ANALYSIS, SERVER = "Output", "Analysis", "Server"
+STORE = typer.Argument(
+    metavar="STORE",
+    help="A file that `mien run --store` wrote, or the Redis of workers: redis://host:port.",
+    show_default=False,
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -166,9 +172,7 @@ class Shape(StrEnum):
 
 @app.command()
 def query(
-    store: Annotated[
-        Path, typer.Argument(metavar="FILE.db", help="A store that `mien run --store` wrote.", show_default=False)
-    ],
+    store: Annotated[str, STORE],
     person: Annotated[
         str | None, typer.Argument(help="A person's id; without it, sources and people are listed.", show_default=False)
     ] = None,
@@ -180,7 +184,7 @@ def query(
     channels: Annotated[str | None, typer.Option(help="Only these channels, separated by commas.")] = None,
     shape: Annotated[Shape, typer.Option("--format", help="How to print it.")] = Shape.TABLE,
 ) -> None:
-    """Ask a stored file: who was seen, and a person's timeline."""
+    """Ask a store: who was seen, and a person's timeline."""
     from mien.query import print_people, print_timeline
 
     if person is None and (begin or end or every or channels):
@@ -201,18 +205,17 @@ def models() -> None:
 
 @app.command()
 def serve(
-    store: Annotated[
-        Path, typer.Argument(metavar="FILE.db", help="A store that `mien run --store` wrote.", show_default=False)
-    ],
+    store: Annotated[str, STORE],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
 ) -> None:
-    """Show the dashboard and API of a stored file until Ctrl-C."""
+    """Show the dashboard and API of a store until Ctrl-C."""
     from mien.server import serve_store
 
     serve_store(store, host, port)
 
 
+app.command("ingest")(ingest_command)
 training.mount(app)
 app.add_typer(engine_app, name="engine")
 app.add_typer(stack_app, name="stack")

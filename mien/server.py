@@ -16,7 +16,7 @@ class Server:
         BadRequest: the address cannot be listened on.
     """
 
-    def __init__(self, store: Path, host: str, port: int) -> None:
+    def __init__(self, store: Path | str, host: str, port: int) -> None:
         self._store = store
         self._socket = _listening(host, port)
         address, bound = self._socket.getsockname()[:2]
@@ -47,11 +47,11 @@ class Server:
         self._server.run(sockets=[self._socket])
 
 
-def serve_store(store: Path, host: str, port: int) -> None:
-    """Serve a stored file until Ctrl-C."""
-    from query.sqlite_reader import SqliteReader
+def serve_store(store: str, host: str, port: int) -> None:
+    """Serve a file, or a Redis by its address, until Ctrl-C."""
+    from query.stores import reader_of
 
-    reader = SqliteReader(store)
+    reader = reader_of(store)
     with reader.snapshot():  # a clear error now, not a broken page later
         pass
     reader.close()
