@@ -34,7 +34,7 @@ end
 
 -- What a caller may do inside is checked command by command; a right that is missing must show before the first write.
 local WRITES = {
-  {'HSET', 'a', 'b'}, {'SADD', 'a'}, {'SREM', 'a'}, {'ZADD', '0', 'a'}, {'ZREM', 'a'}, {'APPEND', 'a'},
+  {'HSET', 'a', 'b'}, {'SADD', 'a'}, {'ZADD', '0', 'a'}, {'ZREM', 'a'}, {'APPEND', 'a'},
   {'EXPIRE', '9'}, {'UNLINK'}, {'SET', 'a'},
 }
 
@@ -222,6 +222,7 @@ end
 -- keys: position, born, sources, schemas, erased, then those the batch names by their place
 -- args: log, epoch, previous offset, next offset, batch, then the bytes it names by their place
 local function planned(keys, args)
+  permitted(keys[1])
   local passed = check_position(keys, args)
   local batch = cmsgpack.unpack(args[BATCH])
   local keeps = check_sessions(keys, batch.sessions)

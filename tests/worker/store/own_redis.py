@@ -51,11 +51,19 @@ class OwnRedis:
             self._process.wait()
             self._process = None
 
+    def freeze(self) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
     def _answers(self) -> bool:
         client = self.client()
         try:
             return bool(client.ping())
-        except redis.ConnectionError:
+        except redis.ConnectionError:  # also while it loads
             return False
         finally:
             client.close()

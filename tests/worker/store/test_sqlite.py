@@ -14,7 +14,7 @@ import pytest
 
 from contract.errors import BadStore, NotAStore, StoreTooNew, StoreUnwritable
 from contract.points import unpack
-from contract.readings import ReadingSchema
+from contract.readings import Passed, PassedReason, ReadingSchema
 from contract.tables import APPLICATION_ID, LAYOUT_VERSION
 from tests.worker.examples import SCHEMA, a_point, an_erasure, an_opening
 from tests.worker.store.committer import LOG, commit_all, the_log
@@ -206,6 +206,33 @@ def test_a_store_of_a_newer_mien_is_left_alone(path: Path) -> None:
 
     with pytest.raises(StoreTooNew, match=rf"layout {LAYOUT_VERSION + 1}; this one writes {LAYOUT_VERSION}"):
         SqliteStore(path)
+
+
+def test_a_store_of_the_first_layout_goes_on_with_the_counters_of_ours(path: Path) -> None:
+    store = SqliteStore(path)
+    commit(store, store.take(LOG, 0), [an_opening(), a_point(1)])
+    store.close()
+    with sqlite3.connect(path) as older:
+        older.execute("ALTER TABLE partitions DROP COLUMN rejected")
+        older.execute("ALTER TABLE partitions DROP COLUMN shed")
+        older.execute("PRAGMA user_version = 1")
+    older.close()
+
+    store = SqliteStore(path)
+    lease = store.take(LOG, 0)
+    assert lease.next_offset == 2
+    commit(store, lease, [Passed(reason=PassedReason.SHED), a_point(2)], begin=2)
+
+    assert store.passed(LOG, 0) == {PassedReason.REJECTED: 0, PassedReason.SHED: 1}
+    assert SqliteHarness(path.parent).contents() == fold(
+        [an_opening(), a_point(1), Passed(reason=PassedReason.SHED), a_point(2)]
+    )
+    store.close()
+    with sqlite3.connect(path) as reader:
+        assert reader.execute("PRAGMA user_version").fetchone() == (LAYOUT_VERSION,)
+        tables = {row[0] for row in reader.execute("SELECT name FROM pragma_table_info('partitions')")}
+    reader.close()
+    assert tables == {"log", "partition", "epoch", "next_offset", "rejected", "shed"}
 
 
 def test_an_empty_file_becomes_a_store(path: Path) -> None:
