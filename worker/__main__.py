@@ -70,6 +70,7 @@ def command(
         health_port=health_port,
     )
     logging.basicConfig(level=logging.INFO, format=LOGGING, stream=sys.stderr)
+    logging.getLogger("kafka").setLevel(logging.WARNING)  # at INFO it tells of every connection
     raise typer.Exit(serve(settings, lambda: reader_of(nets, engine, threads)))
 
 
