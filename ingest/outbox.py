@@ -141,7 +141,7 @@ class Outbox:
     def close(self, timeout_s: float) -> int:
         """End, after a flush; how many messages were not acknowledged."""
         left = self.flush(timeout_s)
-        _end(self._producer)
+        _end(self._producer, at_once=left > 0)
         return left
 
     def tend(self) -> None:
@@ -155,7 +155,7 @@ class Outbox:
         if not self._given_up:
             return  # another thread was first
         self._revive_at = time.monotonic() + REVIVE_EVERY_S
-        _end(self._producer)
+        _end(self._producer, at_once=True)
         try:
             self._producer = self._opened()
         except LogUnavailable as error:
@@ -213,7 +213,7 @@ class Outbox:
         try:
             return len(self._producer.partitions_for(self.topic))
         except KafkaError as error:
-            _end(self._producer)
+            _end(self._producer, at_once=True)
             raise LogUnavailable(
                 f"the Kafka at {self.bootstrap} has no topic {self.topic} ({error}); wanted one made by `mien stack up`"
             ) from error
@@ -251,13 +251,14 @@ def _silence(producer: Producer) -> None:
         sender.force_close()
 
 
-def _end(producer: Producer) -> None:
-    """Close a producer that has nothing left to send, or nothing that matters."""
-    _silence(producer)
-    sender = getattr(producer, "_sender", None)
-    if sender is not None:
-        sender.join(ANSWER_S)
+def _end(producer: Producer, *, at_once: bool) -> None:
+    """Close a producer; at once where what it still holds is sent by another, or lost."""
+    if at_once:
+        _silence(producer)
+        sender = getattr(producer, "_sender", None)
+        if sender is not None:
+            sender.join(ANSWER_S)
     try:
-        producer.close(timeout=1)
+        producer.close(timeout=ANSWER_S)
     except KafkaError as error:
         _log.debug("closing a producer: %s", error)
