@@ -14,6 +14,7 @@ where it was before, until it is asked again.
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from query.redis_server import partitions_of, server_at, translated
 from query.stores import shown
 
 NAMES_AT_ONCE = 250
+PEOPLE_AT_ONCE = 2_000
 SOURCES_AT_ONCE = 50
 
 
@@ -99,16 +101,17 @@ class RedisSnapshot:
 
     def headcounts(self) -> dict[tuple[str, str], int]:
         """How many people each (source, session) shows; those who come or go meanwhile may be counted or not."""
-        counts: dict[tuple[str, str], int] = {}
-        for person in self.people(None, None):
-            key = (person.source, person.session)
-            counts[key] = counts.get(key, 0) + 1
-        return counts
+        counts: Counter[tuple[str, str]] = Counter()
+        for batch in batches(self._listed(None, None), PEOPLE_AT_ONCE):
+            sessions = self._asked(("hget", keys.person(person), "session") for _, keys, person in batch)
+            places = zip(batch, sessions, strict=True)
+            counts.update((source, session.decode()) for (source, *_), session in places if session is not None)
+        return dict(counts)
 
     def people(self, source: str | None, after: PeopleAfter | None) -> Iterator[Person]:
         """People by source, first time and id."""
         for batch in batches(self._listed(source, after), NAMES_AT_ONCE):
-            yield from filter(None, self._read_people(batch))
+            yield from filter(None, self._read_people([(keys, person) for _, keys, person in batch]))
 
     def person(self, person: str) -> Person:
         """One person; raises NotFound."""
@@ -181,8 +184,8 @@ class RedisSnapshot:
         for (_, name), row, pictured in zip(places, replies, replies, strict=True):
             yield person_of(name, row, bool(pictured))
 
-    def _listed(self, source: str | None, after: PeopleAfter | None) -> Iterator[tuple[Keys, str]]:
-        """(partition, id) of people by source, first time and id; some may have expired."""
+    def _listed(self, source: str | None, after: PeopleAfter | None) -> Iterator[tuple[str, Keys, str]]:
+        """(source, partition, id) of people by source, first time and id; some may have expired."""
         homes = [
             (name, keys)
             for name, keys in self._sources()
@@ -196,7 +199,7 @@ class RedisSnapshot:
             )
             for (name, keys), start, page in zip(group, starts, self._asked(calls), strict=True):
                 for _, member in members(self._server, keys.people(name), "-inf", "+inf", start, page, NAMES_AT_ONCE):
-                    yield keys, member.decode()
+                    yield name, keys, member.decode()
 
 
 def _session_calls(keys: Keys, source: str, session: str) -> Iterator[tuple[Any, ...]]:

@@ -12,8 +12,9 @@ import orjson
 import pytest
 
 from contract.errors import BadStore
-from contract.labels import EXPRESSIONS
+from contract.labels import EXPRESSIONS, GapReason
 from query.sqlite_reader import SqliteReader
+from query.timeline import EmptyReason
 from tests.query.conftest import Get, asking
 from tests.query.stores import JPEG, NOON, SECOND, Store, StoreFile, every_frame, shares
 
@@ -381,3 +382,12 @@ def test_a_damaged_store_is_told_apart_from_a_fault_of_ours(store: Store, get: G
     assert answer.status_code == 503
     assert answer.json()["type"] == "urn:mien:problem:store-unreadable"
     assert issubclass(BadStore, Exception)
+
+
+def test_every_reason_has_a_word_in_the_dashboard_and_in_the_documentation(get: Get) -> None:
+    words = get("/dashboard/words.js").text
+    documentation = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+
+    for reason in (*GapReason, *EmptyReason):
+        assert f"\n  {reason}: " in words, reason
+        assert f"`{reason}`" in documentation, reason
