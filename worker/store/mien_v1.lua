@@ -2,7 +2,7 @@
 -- behind it nothing can fail, and a call that fails has changed nothing. Numbers that must be exact travel as text.
 -- The layout is that of contract/keys.py; the caller is worker/store/redis.py, the batch is packed by redis_call.py.
 
-local BATCH = 5  -- its place among the arguments of commit; the bytes it names follow
+local BATCH, BYTES = 5, 6  -- their places among the arguments of commit; the batch names bytes by first and last
 
 local function answer(...)
   error({answer = {...}})
@@ -140,7 +140,7 @@ end
 -- The sums as they will be, in the place of those to add.
 local function check_buckets(keys, args, buckets)
   for _, bucket in ipairs(buckets) do
-    local key, slot, added = keys[bucket[1]], bucket[2], args[BATCH + bucket[3]]
+    local key, slot, added = keys[bucket[1]], bucket[2], string.sub(args[BYTES], bucket[3], bucket[4])
     local old = asked('HGET', key, slot)
     if old and #old ~= #added then
       answer('DAMAGED', key, 'holds a bucket of ' .. #old .. ' bytes, wanted ' .. #added)
@@ -194,7 +194,7 @@ local function check_person(keys, args, person, keeps)
     end
   end
   if person.picture then
-    set('picture', args[BATCH + person.picture[3]])
+    set('picture', string.sub(args[BYTES], person.picture[3], person.picture[4]))
     set('picture_quality', person.picture[2])
   end
   person.fields = fields
@@ -220,7 +220,7 @@ local function check_people(keys, args, batch, keeps)
 end
 
 -- keys: position, born, sources, schemas, erased, then those the batch names by their place
--- args: log, epoch, previous offset, next offset, batch, then the bytes it names by their place
+-- args: log, epoch, previous offset, next offset, batch, bytes
 local function planned(keys, args)
   permitted(keys[1])
   local passed = check_position(keys, args)
@@ -255,15 +255,15 @@ local function write_erasures(keys, erasures)
   end
 end
 
-local function write_person(keys, args, person, retention)
+local function write_person(keys, args, person, schema, retention)
   redis.call('HSET', keys[person.key], unpack(person.fields))
   if person.moved then
     redis.call('ZADD', keys[person.people], person.first, person.name)
   end
   for _, chunk in ipairs(person.parts) do
-    redis.call('APPEND', keys[chunk[1]], args[BATCH + chunk[4]])
+    redis.call('APPEND', keys[chunk[1]], string.sub(args[BYTES], chunk[3], chunk[4]))
     if chunk.first then
-      redis.call('ZADD', keys[person.chunks], chunk[2], chunk[3])
+      redis.call('ZADD', keys[person.chunks], chunk[2], chunk[2] .. ':' .. schema)
     end
   end
   for _, bucket in ipairs(person.buckets) do
@@ -283,10 +283,10 @@ local function write(keys, args, plan)
   write_sessions(keys, batch.sessions)
   write_erasures(keys, batch.erasures)
   if #plan.people > 0 then
-    redis.call('HSET', keys[4], batch.schema, args[BATCH + batch.body])
+    redis.call('HSET', keys[4], batch.schema, string.sub(args[BYTES], batch.body[1], batch.body[2]))
   end
   for _, person in ipairs(plan.people) do
-    write_person(keys, args, person, batch.retention)
+    write_person(keys, args, person, batch.schema, batch.retention)
   end
 end
 

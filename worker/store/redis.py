@@ -186,7 +186,7 @@ class RedisStore:
             indexed = self._indexed(partition, changes)
             batch = call.batch(changes, marks, rows, indexed, self._schema_text, self._retention_s)
             span = (log, str(epoch), str(offset), str(offset + len(entries)))
-            found = self._server.call(COMMIT, call.keys, (*span, batch, *call.blobs))
+            found = self._server.call(COMMIT, call.keys, (*span, batch, call.body))
             match found:
                 case [b"APPLIED"]:
                     known.update(changes.marks)
@@ -243,6 +243,10 @@ class RedisStore:
 
 def _cut(entries: Sequence[Entry], rows: NDArray[np.void]) -> Iterator[tuple[Sequence[Entry], NDArray[np.void]]]:
     """The entries in parts that fit one call each, with the rows of their points."""
+    points = [entry for entry in entries if type(entry) is Point]
+    if len(entries) <= CALL_ENTRIES and sum(len(point.picture) for point in points if point.picture) <= CALL_PICTURES:
+        yield entries, rows
+        return
     begin = first = row = pictures = 0
     for place, entry in enumerate(entries):
         size = len(entry.picture or b"") if type(entry) is Point else 0

@@ -1,7 +1,7 @@
 """One commit as the function in mien_v1.lua wants it: the keys it may touch, and the packed batch."""
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,8 @@ class Call:
     def __init__(self, partition: int) -> None:
         self._names = _names(partition)
         self.keys: list[str] = list(self._names.fixed)
-        self.blobs: list[bytes] = []  # msgpack in Redis knows no bytes; they follow the batch, named by their place
+        self._bytes: list[bytes] = []  # msgpack in Redis knows no bytes; they follow the batch, as one argument
+        self._size = 0
         self._shared: dict[str, int] = {}
 
     def batch(
@@ -64,15 +65,22 @@ class Call:
                 "people": self._people(changes, rows, place, schema.id),
                 "passed": list(changes.passed.values()),
                 "schema": schema.id,
-                "body": self._blob(schema.body),
+                "body": self._span(schema.body),
                 "stride": rows.dtype.itemsize,
                 "retention": retention_s or 0,
             }
         )
 
-    def _blob(self, body: bytes) -> int:
-        self.blobs.append(body)
-        return len(self.blobs)
+    @property
+    def body(self) -> bytes:
+        """All the bytes that the batch names by their first and last place."""
+        return b"".join(self._bytes)
+
+    def _span(self, body: bytes) -> tuple[int, int]:
+        """The first and last place of bytes that are added to the body, as Lua counts."""
+        self._bytes.append(body)
+        self._size += len(body)
+        return self._size - len(body) + 1, self._size
 
     def _key(self, name: str) -> int:
         """The place of a key that belongs to one entry alone."""
@@ -141,9 +149,9 @@ class Call:
         order = [row for person, own in chunks.items() for chunk in own for row in changes.rows[person, chunk]]
         counts = [len(changes.rows[person, chunk]) for person, own in chunks.items() for chunk in own]
         ordered = rows[order]
-        sums = _Sums(ordered, counts)
-        body, size = ordered.tobytes(), rows.dtype.itemsize
-        group, at = 0, 0
+        sums = _Sums(ordered, counts, self._span)
+        at, _ = self._span(ordered.tobytes())
+        size, group = rows.dtype.itemsize, 0
         people = []
         for person, own in chunks.items():
             points = changes.people[person]
@@ -154,11 +162,11 @@ class Call:
             for chunk in own:
                 end = at + counts[group] * size
                 key = self._key(self._names.chunk(person, chunk, schema))
-                parts.append((key, chunk, f"{chunk}:{schema}", self._blob(body[at:end])))
-                for level, bucket, packed in sums.of(group):
+                parts.append((key, chunk, at, end - 1))
+                for level, bucket, first_place, last_place in sums.of(group):
                     slab, slot = slab_of(chunk * (CHUNK_US // (level * SECOND_US)) + bucket)
                     key = self._key(self._names.buckets(person, schema, level, slab))
-                    buckets.append((key, slot, self._blob(packed)))
+                    buckets.append((key, slot, first_place, last_place))
                 at, group = end, group + 1
             last = len(self.keys)
             added = seen(points)
@@ -174,7 +182,7 @@ class Call:
                     "last": str(added.last_time),
                     "points": added.points,
                     "pictures": [
-                        (place[point.source, point.session], repr(float(point.quality.overall)), self._blob(picture))
+                        (place[point.source, point.session], repr(float(point.quality.overall)), *self._span(picture))
                         for point, picture in _best(added.pictured)
                     ],
                     "parts": parts,
@@ -188,19 +196,20 @@ class Call:
 class _Sums:
     """What rows, ordered by chunk and else as committed, add to the buckets of each chunk."""
 
-    def __init__(self, rows: NDArray[np.void], counts: Sequence[int]) -> None:
+    def __init__(self, rows: NDArray[np.void], counts: Sequence[int], span: Callable[[bytes], tuple[int, int]]) -> None:
         values = rows["values"]
         terms = np.empty((len(rows), 2 + values.shape[1]), "<u8")
         terms[:, 0] = 1
         terms[:, 1] = rows["quality"]
         terms[:, 2:] = values
-        self._found: list[list[tuple[int, int, bytes]]] = [[] for _ in counts]
+        self._span = span
+        self._found: list[list[tuple[int, int, int, int]]] = [[] for _ in counts]
         group = np.repeat(np.arange(len(counts)), counts)
         for level in BUCKET_LEVELS_S:
             self._add(level, group, rows["dt_us"] // (level * SECOND_US), terms)
 
-    def of(self, group: int) -> list[tuple[int, int, bytes]]:
-        """(level in seconds, number of the bucket within the chunk, packed sums)"""
+    def of(self, group: int) -> list[tuple[int, int, int, int]]:
+        """(level in seconds, number of the bucket within the chunk, first and last place of the packed sums)"""
         return self._found[group]
 
     def _add(self, level: int, group: NDArray[np.int64], bucket: NDArray[np.uint32], terms: NDArray[np.uint64]) -> None:
@@ -212,10 +221,11 @@ class _Sums:
             number, terms = number[order], terms[order]
             steps = np.diff(number)
         starts = np.concatenate(([0], np.flatnonzero(steps) + 1))
-        body = np.add.reduceat(terms, starts, axis=0).tobytes()
+        at, _ = self._span(np.add.reduceat(terms, starts, axis=0).tobytes())
         size = terms.shape[1] * 8
         for place, one in enumerate(number[starts].tolist()):
-            self._found[one // per_chunk].append((level, one % per_chunk, body[place * size : (place + 1) * size]))
+            first = at + place * size
+            self._found[one // per_chunk].append((level, one % per_chunk, first, first + size - 1))
 
 
 def _best(pictured: Sequence[Point]) -> list[tuple[Point, bytes]]:
