@@ -1,0 +1,86 @@
+"""`python -m bench.faults`: inject faults into real Kafka, Redis and workers; say what was lost, doubled or wrong."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bench.faults.arena import RunFailed
+from bench.faults.report import Run, figures, page, terminal, write_json
+from bench.faults.rows import cases
+from bench.faults.setting import Case, Setting, Stacks
+from contract.errors import MienError
+
+SHORT_SEEDS, LONG_SEEDS = 3, 20
+
+
+def main(
+    rows: Annotated[str, typer.Option(help="Numbers of rows, by commas; all without it.")] = "",
+    seeds: Annotated[int, typer.Option(help="Runs of each case.  [default: 3, with --long 20]", min=0)] = 0,
+    long: Annotated[bool, typer.Option("--long", help="Outages of 60 s and more instead of seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the cases that CI runs.")] = False,
+    first: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Write the page here.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write a JSON line per run here.")] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the logs of all runs, not only of those that failed.")
+    ] = False,
+) -> None:
+    """Run the cases; exit code 1 where a run has not passed."""
+    console = Console(highlight=False)
+    seeds = seeds or (LONG_SEEDS if long else SHORT_SEEDS)
+    chosen = [case for case in cases({int(row) for row in rows.split(",") if row}) if case.quick or not quick]
+    folder = Path(tempfile.mkdtemp(prefix="mien-faults-"))
+    runs: list[Run] = []
+    began = time.monotonic()
+    with Stacks(folder / "stacks") as stacks:
+        for case in by_stack(chosen):
+            for seed in range(first, first + seeds):
+                run = one(case, Setting(seed, long, stacks, folder / f"row{case.row}-{case.slug}-{seed}"))
+                console.print(line(run), style=None if run.passed else "red", markup=False)
+                runs.append(run)
+    form = f"{'long' if long else 'short'} form, {seeds} seeds, {(time.monotonic() - began) / 60:.1f} min"
+    given = figures(runs, form)
+    console.print(terminal(runs))
+    if json is not None:
+        write_json(given, json)
+    if out is not None:
+        out.write_text(page(given))
+    failed = [run for run in runs if not run.passed]
+    if failed or keep:
+        console.print(f"logs: {folder}")
+    else:
+        shutil.rmtree(folder)
+    raise typer.Exit(bool(failed))
+
+
+def one(case: Case, setting: Setting) -> Run:
+    """The run, also where it did not come to an end."""
+    began = time.monotonic()
+    try:
+        return case.run(setting, case)
+    except (RunFailed, MienError, OSError) as error:
+        why = f"{type(error).__name__}: {error}"[:1500]
+        return Run(row=case.row, fault=case.fault, seed=setting.seed, run_s=round(time.monotonic() - began, 1), why=why)
+
+
+def by_stack(chosen: Iterable[Case]) -> list[Case]:
+    """Cases that share servers one after the other."""
+    return sorted(chosen, key=lambda case: (case.servers, case.row))
+
+
+def line(run: Run) -> str:
+    """One run, on one line."""
+    times = f"recovery {run.recovery_s if run.recovery_s is not None else '–'} s, drain {run.drain_s or '–'} s"
+    counts = f"{run.produced} published, lost {run.lost}, dup {run.dup}, wrong {run.wrong}, marked {run.marked}"
+    verdict = "passed" if run.passed else f"FAILED: {run.why}"
+    return f"{run.row:3} {run.fault}, seed {run.seed}: {verdict}; {counts}; {times}; {run.run_s:.0f} s. {run.notes}"
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""The rows, one function each, by the part that fails."""

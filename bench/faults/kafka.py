@@ -1,0 +1,40 @@
+"""What the cases do to topics, past any relay."""
+
+import contextlib
+import time
+from collections.abc import Mapping
+
+from kafka import KafkaConsumer, TopicPartition
+
+from mien.stack.kafka import admin
+
+GONE_S = 20.0
+
+
+def delete_topic(bootstrap: str, topic: str) -> None:
+    """Take the topic away with all it holds; returns when its name is free."""
+    with contextlib.closing(admin(bootstrap)) as client:
+        client.delete_topics([topic])
+        end = time.monotonic() + GONE_S
+        while topic in client.list_topics() and time.monotonic() < end:
+            time.sleep(0.1)
+
+
+def delete_records(bootstrap: str, topic: str, before: Mapping[int, int]) -> None:
+    """Delete what lies before an offset, by partition."""
+    with contextlib.closing(admin(bootstrap)) as client:
+        client.delete_records({TopicPartition(topic, number): offset for number, offset in before.items()})
+
+
+def read_all(bootstrap: str, topic: str) -> list[bytes]:
+    """The values of a topic's only partition."""
+    place = TopicPartition(topic, 0)
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap.split(","), enable_auto_commit=False)
+    with contextlib.closing(consumer):
+        consumer.assign([place])
+        consumer.seek(place, 0)
+        end, values = consumer.end_offsets([place])[place], []
+        while consumer.position(place) < end:
+            for records in consumer.poll(timeout_ms=500).values():
+                values += [record.value for record in records]
+    return values
