@@ -65,6 +65,8 @@ class KafkaLog:
         self._clock = clock
         self._buffers = Buffers(settings.run_records)
         self._poller = Poller(settings, join(settings), self._buffers, join, clock)
+        self._in_hand: Iterator[Delivery | Assigned | Revoked] = iter(())  # the run being handed over,
+        self._at = -1  # of this partition
         self._rewound: set[int] = set()  # partitions whose deliveries in hand are out of date
         self._is_ending = False
         self._thread = threading.Thread(target=self._poller.run, name="kafka-poll", daemon=True)
@@ -84,16 +86,23 @@ class KafkaLog:
             RecordsExpired, BadLog, LogReplaced, LogUnavailable: one line says what an operator has to decide.
         """
         rewound = self._rewound
+        yield from self._handed_over()  # what an earlier call of this had begun
         while not self._is_ending:
             run = self._buffers.next_run(wait_s)
             if run is None:
                 yield None
                 continue
             rewound.clear()
-            for item in run.items:
-                if run.partition in rewound:
-                    break
-                yield item
+            self._at, self._in_hand = run.partition, iter(run.items)
+            yield from self._handed_over()
+
+    def _handed_over(self) -> Iterator[Delivery | Assigned | Revoked]:
+        """What is left of the run in hand, until its partition is rewound."""
+        for item in self._in_hand:
+            if self._at in self._rewound:
+                self._in_hand = iter(())
+                return
+            yield item
 
     def rewind(self, log: str, partition: int, offset: int) -> bool:
         """Hand the partition over from this offset on, and nothing of it before that; always True.

@@ -17,11 +17,10 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import KafkaError
-from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
 from contract.errors import LogUnavailable
+from worker.kafka_connect import connected
 from worker.kafka_settings import KafkaSettings
 
 ANSWER_MS = 1000  # for a question to the broker; the thread that polls waits for it
@@ -59,6 +58,7 @@ class Member:
         self.gone_s = 0.0
         self._gone_at: float | None = None
         self._consumer = consumer
+        self._fetcher = consumer._fetcher
         self._topic = topic
         self._clock = clock
         self._seen = threading.Event()
@@ -75,7 +75,14 @@ class Member:
             LogUnavailable: no broker answers within `connect_s`, it is too old, or it does not know the topic.
         """
         deadline = time.monotonic() + settings.connect_s
-        member = cls(_connect(settings), settings.topic)
+        consumer = connected(
+            KafkaConsumer,
+            settings.bootstrap,
+            settings.connect_s,
+            partition_assignment_strategy=(_ASSIGNORS[settings.assignor],),
+            **settings.consumer_options(),
+        )
+        member = cls(consumer, settings.topic)
         if not member._seen.wait(max(1.0, deadline - time.monotonic())):
             member.close(settings.close_s)
             raise LogUnavailable(
@@ -86,8 +93,19 @@ class Member:
 
     def poll(self, timeout_s: float) -> dict[int, list[Message]]:
         """What was fetched, by partition; raises whatever kafka-python raises."""
+        self._free_the_line()
         fetched = self._consumer.poll(timeout_ms=int(1000 * timeout_s))
         return {place.partition: messages for place, messages in fetched.items()}
+
+    def _free_the_line(self) -> None:
+        """Let go of records that were all handed over.
+
+        kafka-python 3.0.12 takes the records of a resumed partition up again only when nothing stands in line, and
+        leaves an emptied list of another partition there: the resumed one would wait for ever.
+        """
+        in_line = self._fetcher._next_partition_records
+        if in_line is not None and not in_line:
+            self._fetcher._next_partition_records = None
 
     def notes(self) -> Iterator[tuple[bool, tuple[int, ...]]]:
         """What the group did since the last call, in order: (True, partitions given) or (False, partitions taken)."""
@@ -182,25 +200,3 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """No longer ours."""
         self._on_revoked(tuple(sorted(place.partition for place in revoked)))
-
-
-def _connect(settings: KafkaSettings) -> Any:
-    """A consumer that has met a broker; what a failed one has opened is closed."""
-    clients: list[KafkaNetClient] = []
-
-    def client(**options: Any) -> KafkaNetClient:
-        clients.append(KafkaNetClient(**options))
-        return clients[-1]
-
-    try:
-        return KafkaConsumer(
-            partition_assignment_strategy=(_ASSIGNORS[settings.assignor],),
-            kafka_client=client,
-            **settings.consumer_options(),
-        )
-    except (KafkaError, OSError, ValueError) as error:
-        for each in clients:
-            each.close()
-        raise LogUnavailable(
-            f"no Kafka at {settings.bootstrap} within {settings.connect_s:g} s: {str(error) or type(error).__name__}"
-        ) from error

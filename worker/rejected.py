@@ -12,6 +12,7 @@ from kafka.errors import KafkaError
 
 from contract.errors import LogUnavailable
 from contract.topics import REJECTED
+from worker.kafka_connect import connected
 from worker.poison import Rejection
 
 PATIENCE_S = 10.0  # for one batch to be kept; the worker comes again with the same one
@@ -68,7 +69,7 @@ class RejectedTopic:
             ]
             for future in sent:
                 future.get(timeout=max(0.0, deadline - time.monotonic()))
-        except KafkaError as error:
+        except (KafkaError, LogUnavailable) as error:
             self.close(0)  # what still waits in it would be sent once more, after our repetition
             raise LogUnavailable(
                 f"{len(rejections)} rejections are not kept by {self._topic} at {self._bootstrap} within"
@@ -85,9 +86,10 @@ class RejectedTopic:
     def _connected(self) -> Any:
         if self._producer is None:
             patience_ms = int(1000 * self._patience_s)
-            self._producer = KafkaProducer(
-                bootstrap_servers=self._bootstrap.split(","),
-                bootstrap_timeout_ms=patience_ms,
+            self._producer = connected(
+                KafkaProducer,
+                self._bootstrap,
+                self._patience_s,
                 acks="all",
                 enable_idempotence=True,
                 allow_auto_create_topics=False,

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -68,6 +69,7 @@ class FakeConsumer:
 
     def __init__(self, ends: Mapping[int, int] | None = None, per_poll: int = 500) -> None:
         self._cluster = FakeCluster()
+        self._fetcher = SimpleNamespace(_next_partition_records=None)
         self.begins: dict[int, int] = {}
         self.ends: dict[int, int] = dict(ends or {})
         self.messages: dict[tuple[int, int], Message] = {}  # others than a_message(offset)

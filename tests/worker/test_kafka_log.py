@@ -83,6 +83,19 @@ def test_a_rewind_in_the_middle_of_a_run_cuts_it_short(log: KafkaLog):
     assert seen == [0, 1, 2, 3, 2, 3, 4, 5]
 
 
+def test_a_second_call_goes_on_where_the_first_was_left(log: KafkaLog):
+    seen: list[int] = []
+    while len(seen) < 20:
+        for item in log.deliveries(0.5):
+            if isinstance(item, Assigned) and item.partition == 0:
+                log.rewind(LOG, 0, 0)
+            elif isinstance(item, Delivery):
+                seen.append(item.offset)
+                break
+
+    assert seen == list(range(20))
+
+
 def test_none_comes_when_nothing_does(log: KafkaLog):
     items = log.deliveries(0.02)
 

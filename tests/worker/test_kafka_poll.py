@@ -184,6 +184,18 @@ def test_nothing_is_lost_or_repeated_over_many_pauses():
     assert [offset for partition, offset in seen if partition == 1] == list(range(300))
 
 
+def test_an_emptied_list_in_the_clients_line_is_let_go_and_a_full_one_kept():
+    bench = Bench(FakeConsumer())
+    fetcher = bench.consumer._fetcher
+
+    fetcher._next_partition_records = ["a record"]
+    bench.rounds()
+    assert fetcher._next_partition_records == ["a record"]
+    fetcher._next_partition_records = []
+    bench.rounds()
+    assert fetcher._next_partition_records is None
+
+
 def test_the_total_is_shared_equally_however_large_the_messages():
     size = len(a_message(0).value)
     bench = Bench(FakeConsumer({0: 1000, 1: 1000}, per_poll=1), buffer_bytes=20 * size, partition_bytes=1 << 20)
