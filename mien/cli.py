@@ -26,6 +26,7 @@ OUTPUT, ANALYSIS, SERVER = "Output", "Analysis", "Server"
 STORE = typer.Argument(
     metavar="STORE",
     help="A file that `mien run --store` wrote, or the Redis of workers: redis://host:port.",
+    envvar="MIEN_REDIS_URL",
     show_default=False,
 )
 
@@ -188,7 +189,7 @@ def query(
     from mien.query import print_people, print_timeline
 
     if person is None and (begin or end or every or channels):
-        raise BadRequest(f"--from, --to, --every and --channels ask for one person: mien query {store} PERSON …")
+        raise BadRequest(f"--from, --to, --every and --channels ask for one person: mien query STORE PERSON …")
     if person is None:
         print_people(store, shape.value)
     else:
