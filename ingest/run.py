@@ -18,7 +18,7 @@ from contract.records import Record
 from ingest.backlog import KafkaBacklog
 from ingest.faces.detect import STILL_LONG_SIDE, CenterFace
 from ingest.faces.follow import Follower
-from ingest.kafka import Halted, KafkaPublisher
+from ingest.kafka import Halted, KafkaPublisher, Sent
 from ingest.outbox import Outbox
 from ingest.past import RedisPast
 from ingest.pipeline import Following, Past, Tally, no_past, records_of
@@ -66,9 +66,8 @@ def ingest_all(typed: Sequence[str], settings: IngestSettings, delivery: Deliver
             publisher.close()
         for failure in run.failures:
             _note(f"mien: {failure}")
-        for name, sent in publisher.sent().items():
-            lost = f"; {sent.dropped} dropped, {sent.refused} too large" if sent.dropped or sent.refused else ""
-            _note(f"{name}: {sent.records} records, {sent.faces} faces published{lost}")
+        for name in run.finished:
+            _note(_summary(name, publisher.sent().get(name)))
         return BAD_INPUT if run.failures else INTERRUPTED if stop.is_set() else DONE
 
 
@@ -82,6 +81,7 @@ class Run:
     stop: threading.Event
     new_follower: Callable[[Source], Following]
     failures: list[BadSource] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)  # sources that were looked at, to the end or to the stop
     tallies: dict[str, Tally] = field(default_factory=dict)
     _crash: BaseException | None = None
 
@@ -123,6 +123,7 @@ class Run:
         try:
             for record in records_of(source, self.settings, follower, past=past, stop=self.stop, tally=tally):
                 self.publish(record)
+            self.finished.append(source.id)
         except BadSource as failure:
             self.failures.append(failure)
         if not source.live:
@@ -141,6 +142,13 @@ def _follower_factory(settings: IngestSettings) -> Callable[[Source], Follower]:
         return Follower(detectors[source.still], detect_every=settings.detect_every)
 
     return new_follower
+
+
+def _summary(name: str, sent: Sent | None) -> str:
+    if sent is None:
+        return f"{name}: nothing new"
+    lost = f"; {sent.dropped} dropped, {sent.refused} too large" if sent.dropped or sent.refused else ""
+    return f"{name}: {sent.records} records, {sent.faces} faces published{lost}"
 
 
 def _line(run: Run, held_bytes: int) -> str:

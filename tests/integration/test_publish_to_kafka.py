@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -220,26 +221,57 @@ def test_the_past_is_what_is_stored_and_what_waits(bootstrap: str, redis_url: st
         assert stored_alone("file", "s") == Past(3, (1,), closed=False)
 
 
+def the_command(bootstrap: str, redis_url: str, topic: str, *sources: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "ingest", *sources, "--bootstrap", bootstrap, "--redis", redis_url, "--topic", topic],
+        cwd=REPOSITORY,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def test_the_command_publishes_a_file_once(bootstrap: str, redis_url: str, topic: MakeTopic, tmp_path: Path) -> None:
     name = topic(partitions=2)
-    clip = write_clip(tmp_path / "clip.mp4", frames=30)
+    clip = write_clip(tmp_path / "clip.mp4", frames=20)
 
-    def ingest(*sources: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "ingest", *sources, "--bootstrap", bootstrap, "--redis", redis_url, "--topic", name],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    for source, code, said in (
+        (str(clip), 0, "clip: 2 records, 0 faces published"),
+        (str(clip), 0, "clip: nothing new"),  # what waits in Kafka says that it was looked at to its end
+        ("nowhere.mp4", 2, "mien: there is no file or folder nowhere.mp4"),
+    ):
+        with the_command(bootstrap, redis_url, name, source) as running:
+            _, errors = running.communicate(timeout=60)
+        assert running.returncode == code, errors
+        assert errors.startswith(said)
+        assert "Traceback" not in errors
 
-    first, again, absent = ingest(str(clip)), ingest(str(clip)), ingest("nowhere.mp4")
+    first, last = (record for _, _, record in everything_in(bootstrap, name))
+    assert (first.sequence, last.sequence) == (0, 1)
+    assert isinstance(last, Progress)
+    assert last.closed
 
-    assert (first.returncode, again.returncode, absent.returncode) == (0, 0, 2), first.stderr + again.stderr
+
+def test_a_file_that_was_interrupted_goes_on_behind_the_gap(
+    bootstrap: str, redis_url: str, topic: MakeTopic, tmp_path: Path
+) -> None:
+    name = topic(partitions=1)
+    clip = write_clip(tmp_path / "clip.mp4", frames=1500)
+    with the_command(bootstrap, redis_url, name, str(clip)) as running:
+        until(lambda: len(everything_in(bootstrap, name)) >= 3, within_s=60.0)
+        running.send_signal(signal.SIGTERM)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    stopped = [record for _, _, record in everything_in(bootstrap, name)]
+    with the_command(bootstrap, redis_url, name, str(clip)) as running:
+        _, errors = running.communicate(timeout=120)
+    assert running.returncode == 0, errors
+
     records = [record for _, _, record in everything_in(bootstrap, name)]
-    assert [record.sequence for record in records] == list(range(len(records)))
-    assert isinstance(records[-1], Progress)
-    assert records[-1].closed
-    assert absent.stderr.startswith("mien: there is no file or folder nowhere.mp4")
-    assert "Traceback" not in absent.stderr
+    gap = stopped[-2]
+    assert isinstance(gap, Gap)
+    assert gap.reason is GapReason.INTERRUPTED
+    assert records[: len(stopped)] == stopped
+    assert [record.sequence for record in records] == list(range(len(records)))  # nothing twice, nothing out of turn
+    last = records[-1]
+    assert isinstance(last, Progress)
+    assert (last.closed, last.looked_at) == (True, 1500)
