@@ -61,7 +61,7 @@ def _flaw_of_points(points: Sequence[Point], channels: int) -> str | None:
     seen = set(map(type, arrays))
     if seen != {np.ndarray}:
         return f"values are {seen}, wanted arrays"
-    if {array.dtype for array in arrays} != {_FLOAT32} or {array.shape for array in arrays} != {(channels,)}:
+    if {array.dtype for array in arrays} != {_FLOAT32} or {array.size for array in arrays} != {channels}:
         shapes = {(array.dtype.kind, array.shape) for array in arrays}
         if shapes != {("f", (channels,))}:
             return f"values are {shapes}, the reading schema wants floats ({channels},)"

@@ -4,6 +4,7 @@ The rule is that of DESIGN.md §4. An `Erase` neither looks at the high-water ma
 harmlessly, and forgetting somebody must not depend on where the request was numbered.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -38,7 +39,9 @@ class Changes:
     passed: dict[PassedReason, int] = field(default_factory=lambda: dict.fromkeys(PassedReason, 0))
     erased: set[str] = field(default_factory=set)
     people: dict[str, list[Point]] = field(default_factory=dict)
-    rows: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # (person, chunk) -> places among the points
+    rows: defaultdict[tuple[str, int], list[int]] = field(  # (person, chunk) -> places among the points
+        default_factory=lambda: defaultdict(list)
+    )
 
 
 def changes_of(
@@ -50,11 +53,12 @@ def changes_of(
     changes = Changes(erased={entry.person for entry in entries if type(entry) is Erase})
     forgotten = changes.erased | erased_among({entry.person for entry in entries if type(entry) is Point})
     mark_of = {key: -1 if mark is None else mark for key, mark in marks.items()}
-    new_marks, rows, people = changes.marks, changes.rows, changes.people
-    row = -1
+    new_marks, rows = changes.marks, changes.rows
+    points: list[Point] = []
     for entry in entries:
-        row += type(entry) is Point
-        if type(entry) is Erase:
+        if type(entry) is Point:
+            points.append(entry)
+        elif type(entry) is Erase:
             continue
         if entry.source is not None and entry.session is not None and entry.sequence is not None:
             key = (entry.source, entry.session)
@@ -64,8 +68,11 @@ def changes_of(
         if type(entry) is not Point:
             _note(entry, changes)
         elif entry.person not in forgotten:
-            rows.setdefault((entry.person, entry.event_time // CHUNK_US), []).append(row)
-            people.setdefault(entry.person, []).append(entry)
+            rows[entry.person, entry.event_time // CHUNK_US].append(len(points) - 1)
+    of_person: defaultdict[str, list[int]] = defaultdict(list)
+    for (person, _), places in rows.items():
+        of_person[person] += places
+    changes.people = {person: [points[place] for place in sorted(places)] for person, places in of_person.items()}
     return changes
 
 

@@ -16,6 +16,7 @@ from contract.readings import Point
 from contract.records import Gap, Progress, SessionOpened
 from worker.store.fold import Changes, SessionKey, seen
 
+FINEST_S = min(BUCKET_LEVELS_S)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -202,11 +203,20 @@ class _Sums:
         terms[:, 0] = 1
         terms[:, 1] = rows["quality"]
         terms[:, 2:] = values
-        self._span = span
+        starts = np.cumsum([0, *counts[:-1]])
+        bucket = rows["dt_us"] // (FINEST_S * SECOND_US)
+        first, last = np.minimum.reduceat(bucket, starts), np.maximum.reduceat(bucket, starts)
+        self._span, self._size = span, terms.shape[1] * 8
         self._found: list[list[tuple[int, int, int, int]]] = [[] for _ in counts]
-        group = np.repeat(np.arange(len(counts)), counts)
+        if (first == last).all():  # most commits are shorter than the finest bucket: one sum for all levels
+            at, _ = span(np.add.reduceat(terms, starts, axis=0).tobytes())
+            for group, number in enumerate(first.tolist()):
+                for level in BUCKET_LEVELS_S:
+                    self._note(group, level, number * FINEST_S // level, at + group * self._size)
+            return
+        group_of = np.repeat(np.arange(len(counts)), counts)
         for level in BUCKET_LEVELS_S:
-            self._add(level, group, rows["dt_us"] // (level * SECOND_US), terms)
+            self._add(level, group_of, rows["dt_us"] // (level * SECOND_US), terms)
 
     def of(self, group: int) -> list[tuple[int, int, int, int]]:
         """(level in seconds, number of the bucket within the chunk, first and last place of the packed sums)"""
@@ -222,10 +232,11 @@ class _Sums:
             steps = np.diff(number)
         starts = np.concatenate(([0], np.flatnonzero(steps) + 1))
         at, _ = self._span(np.add.reduceat(terms, starts, axis=0).tobytes())
-        size = terms.shape[1] * 8
         for place, one in enumerate(number[starts].tolist()):
-            first = at + place * size
-            self._found[one // per_chunk].append((level, one % per_chunk, first, first + size - 1))
+            self._note(one // per_chunk, level, one % per_chunk, at + place * self._size)
+
+    def _note(self, group: int, level: int, bucket: int, at: int) -> None:
+        self._found[group].append((level, bucket, at, at + self._size - 1))
 
 
 def _best(pictured: Sequence[Point]) -> list[tuple[Point, bytes]]:

@@ -270,6 +270,23 @@ def test_the_best_picture_is_kept_only_where_the_source_keeps_pictures(
     assert store.keeps_pictures("cam", "never seen") is False
 
 
+def test_of_pictures_as_good_as_each_other_the_first_of_the_log_is_kept(store: Store, harness: Harness) -> None:
+    minute = 60_000_000
+    log = [
+        an_opening(keeps_pictures=True),
+        an_opening(session="s2"),
+        a_point(1, event_time=0, overall=0.2, picture=b"worse"),
+        a_point(2, event_time=minute, overall=0.6, picture=b"first"),
+        a_point(3, event_time=1, overall=0.6, picture=b"earlier, said later"),
+        a_point(1, session="s2", event_time=2, overall=0.9, picture=b"not to be kept"),
+    ]
+
+    commit(store, store.take(LOG, 0), log)
+
+    assert harness.contents() == fold(log)
+    assert harness.contents().people["ann"]["picture"] == b"first"
+
+
 def test_points_of_many_minutes_also_before_the_epoch_keep_their_order(store: Store, harness: Harness) -> None:
     times = [-61_000_000, -1, 0, 59_999_999, 60_000_000, 30_000_000]
     log = [an_opening(), *(a_point(i, event_time=time) for i, time in enumerate(times, 1))]
