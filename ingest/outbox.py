@@ -95,6 +95,7 @@ class Outbox:
         self._new_producer = new_producer
         self._held: dict[int, _Held] = {}  # by ticket, in the order of sending
         self._next_ticket = 0
+        self._reviving = threading.Lock()  # held by the thread that opens a new producer
         self._room = threading.Condition()  # its lock guards everything below and above
         self._given_up = False  # the producer gave a record up and sends nothing any more
         self._revive_at = 0.0
@@ -146,26 +147,29 @@ class Outbox:
 
     def tend(self) -> None:
         """Put a new producer in the place of one that has given up; cheap where there is nothing to do."""
-        if self._given_up and time.monotonic() >= self._revive_at:
-            with self._room:
+        if not self._given_up or not self._reviving.acquire(blocking=False):
+            return
+        try:
+            if self._given_up and time.monotonic() >= self._revive_at:
+                self._revive_at = time.monotonic() + REVIVE_EVERY_S
                 self._revive()
+        finally:
+            self._reviving.release()
 
     def _revive(self) -> None:
-        """Open a producer and send everything again, in order; the caller holds the lock."""
-        if not self._given_up:
-            return  # another thread was first
-        self._revive_at = time.monotonic() + REVIVE_EVERY_S
-        _end(self._producer, at_once=True)
+        """Open a producer and send everything again, in order."""
+        _end(self._producer, at_once=True)  # without the lock, which its last callbacks want
         try:
-            self._producer = self._opened()
+            producer = self._opened()
         except LogUnavailable as error:
             _log.warning("%s; %d records wait", error, len(self._held))
             return
-        self._given_up = False
-        for ticket, held in list(self._held.items()):
-            if self._given_up:
-                return  # it has failed already
-            self._send(ticket, held)
+        with self._room:
+            self._producer, self._given_up = producer, False
+            for ticket, held in list(self._held.items()):
+                if self._given_up:
+                    return  # it has failed already
+                self._send(ticket, held)
 
     def _send(self, ticket: int, held: _Held) -> None:
         """Hand a message to the producer; the caller holds the lock."""
