@@ -10,8 +10,10 @@ import typer
 
 from contract.errors import MienError, UnknownNet
 from contract.model_card import ModelCard
+from contract.topics import FACES
 from models.engines.choose import choose
 from models.zoo import find
+from worker.kafka_settings import GROUP
 from worker.poison import Limits
 from worker.read import Reader
 from worker.service import USAGE, serve
@@ -31,7 +33,8 @@ def command(
     nets: Annotated[str, typer.Option(help="Nets that read the faces, separated by commas.")] = "expressions.int8",
     engine: Annotated[str, typer.Option(help="What runs the nets: auto, onnx, torch or tensorrt.")] = "auto",
     threads: Annotated[int, typer.Option(help="Threads of an engine on the CPU.", min=1)] = 1,
-    group: Annotated[str, typer.Option(help="Consumer group that shares the partitions out.")] = "mien-workers",
+    topic: Annotated[str, typer.Option(help="Topic of faces.")] = FACES,
+    group: Annotated[str, typer.Option(help="Consumer group that shares the partitions out.")] = GROUP,
     batch_size: Annotated[int, typer.Option(help="Records read together.")] = 64,
     wait_s: Annotated[float, typer.Option(help="Seconds after which a batch leaves half full.")] = 0.1,
     session_s: Annotated[float, typer.Option(help="Seconds of silence after which a worker loses its share.")] = 10.0,
@@ -48,6 +51,10 @@ def command(
     adopt_logs: Annotated[
         bool, typer.Option("--adopt-logs", help="Follow a topic that was made anew, from its beginning.")
     ] = False,
+    retention_h: Annotated[
+        int | None,
+        typer.Option(help=r"Hours after which people expire.  \[default: never]", min=1, show_default=False),
+    ] = None,
     health_host: Annotated[str, typer.Option(help="Address of the health pages.")] = "127.0.0.1",
     health_port: Annotated[int, typer.Option(help="Port of /healthz, /readyz and /metrics; 0: any.")] = 8081,
 ) -> None:
@@ -56,6 +63,7 @@ def command(
     settings = WorkerSettings(
         bootstrap=found_bootstrap,
         redis=found_redis,
+        topic=topic,
         group=group,
         batch_size=batch_size,
         wait_s=wait_s,
@@ -66,6 +74,7 @@ def command(
         drain_s=drain_s,
         on_expired=on_expired,
         adopt_logs=adopt_logs,
+        retention_s=None if retention_h is None else 3600 * retention_h,
         health_host=health_host,
         health_port=health_port,
     )

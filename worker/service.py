@@ -224,10 +224,16 @@ class _Service:
 
 
 def redis_store(settings: WorkerSettings) -> Store:
-    """The store on Redis."""
+    """The store on Redis, laid out for as many partitions as the topic has."""
     with _extras():
+        from worker import kafka_service
         from worker.store.redis import RedisStore
-    return RedisStore(settings.redis, adopt_logs=settings.adopt_logs)
+    return RedisStore(
+        settings.redis,
+        adopt_logs=settings.adopt_logs,
+        retention_s=settings.retention_s,
+        partitions=kafka_service.partitions_of(settings),
+    )
 
 
 def kafka_log(settings: WorkerSettings) -> ServiceLog:

@@ -31,6 +31,7 @@ class WorkerSettings:
     drain_s: float = 20.0  # after SIGTERM, less than what Kubernetes grants (30 s)
     on_expired: OnExpired = "stop"  # where retention was quicker than we: an operator decides
     adopt_logs: bool = False  # follow a topic that was made anew: an operator decides
+    retention_s: int | None = None  # people expire so long after their last point; None: never
     health_host: str = "127.0.0.1"
     health_port: int = 8081  # 0: any that is free
 
@@ -53,6 +54,8 @@ class WorkerSettings:
         ):
             if not lowest <= value <= highest:
                 raise BadRequest(f"{name} is {value:g}; wanted {lowest:g} to {highest:g}")
+        if self.retention_s is not None and self.retention_s < 1:
+            raise BadRequest(f"retention_s is {self.retention_s}; wanted 1 or more, or none to keep for ever")
         if self.on_expired not in get_args(OnExpired):
             raise BadRequest(f"on_expired is {self.on_expired!r}; wanted {' or '.join(get_args(OnExpired))}")
 

@@ -134,6 +134,19 @@ def test_a_worker_that_was_overtaken_asks_the_store_before_it_cries_hole(
     assert harness.contents() == fold(read_alone(a_story()[:40]))
 
 
+def test_a_worker_that_was_overtaken_in_the_middle_of_a_batch_commits_what_follows(
+    store: SqliteStore, harness: SqliteHarness
+) -> None:
+    story = deliveries(a_story())
+    first, other = Worker(store, a_reader()), Worker(store, a_reader())
+    first.apply(story[:5])
+    other.apply(story[5:25])
+
+    first.apply([*story[5:10], *story[25:40]])
+
+    assert harness.contents() == fold(read_alone(a_story()[:40]))
+
+
 class Unlucky:
     """A store behind a bad line: whatever is asked of it first meets `accident`."""
 
@@ -182,11 +195,12 @@ def test_a_hole_in_the_log_stops_the_worker_before_the_commit(
 
 
 def test_a_store_that_fell_back_behind_the_log_at_hand_stops_the_worker(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "one.db")
-    worker = Worker(store, a_reader())
+    store, older = SqliteStore(tmp_path / "one.db"), SqliteStore(tmp_path / "older.db")
+    failing_over = Unlucky(store, lambda *_, **__: None)
+    worker = Worker(failing_over, a_reader())
     worker.apply(deliveries(a_story())[:10])
-    worker._committer._store = worker._store = older = SqliteStore(tmp_path / "older.db")
     older.take(LOG, 0)
+    failing_over._store = older
 
     with pytest.raises(RecordsMissing, match="offset 10 came, wanted 0"):
         worker.apply(deliveries(a_story())[10:20])

@@ -32,6 +32,7 @@ def test_defaults_are_sound() -> None:
         ({"limits": Limits(share=1.5)}, "limits.share is 1.5; wanted 0 to 1"),
         ({"limits": Limits(consecutive=0)}, "limits.consecutive is 0"),
         ({"on_expired": "earliest"}, "on_expired is 'earliest'; wanted stop or skip"),
+        ({"retention_s": 0}, "retention_s is 0; wanted 1 or more"),
         ({"health_port": 70_000}, "health_port is 70000; wanted 0 to 65535"),
     ],
 )

@@ -1,0 +1,40 @@
+import subprocess
+import sys
+
+import pytest
+
+from worker.__main__ import reader_of
+from worker.service import CONFIG, USAGE
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "worker", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={"PATH": ""})
+
+
+WHERE = ("--bootstrap", "127.0.0.1:9", "--redis", "redis://127.0.0.1:9", "--health-port", "0")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "worker: no --bootstrap and no MIEN_KAFKA_BOOTSTRAP; wanted one of them\n"),
+        ((*WHERE, "--batch-size", "0"), "worker: batch_size is 0; wanted 1 to 1024\n"),
+    ],
+)
+def test_a_bad_option_is_one_line_and_a_code_of_its_own(options: tuple[str, ...], words: str) -> None:
+    done = run(*options)
+
+    assert done.stderr == words
+    assert done.returncode == USAGE
+
+
+def test_a_net_that_reads_no_faces_is_an_operators_mistake() -> None:
+    done = run(*WHERE, "--nets", "centerface")
+
+    assert done.returncode == CONFIG
+    assert "centerface is for face detection; --nets wants nets that read faces" in done.stderr.splitlines()[-1]
+
+
+def test_nets_are_read_side_by_side() -> None:
+    assert [net.name for net in reader_of(" expressions.int8 ,", "onnx", 1).schema.nets] == ["expressions.int8"]
