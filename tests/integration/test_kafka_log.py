@@ -1,6 +1,6 @@
-import gc
 import json
 import logging
+import socket
 import threading
 import time
 import warnings
@@ -23,13 +23,11 @@ from worker.poison import Rejection
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python 3.0.12 reads its schemas in an old way
     from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+    from kafka.net.inet import KafkaNetSocket
 
     from worker.kafka_log import KafkaLog
     from worker.kafka_settings import KafkaSettings
     from worker.rejected import RejectedTopic
-
-# kafka-python 3.0.12 leaves the socket of an attempt to connect that failed to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 PATIENCE_S = 30.0
 MakeLog = Callable[..., KafkaLog]
@@ -107,10 +105,18 @@ class Worker:
 
 
 @pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """What kafka-python left open goes with the test that made it."""
-    yield
-    gc.collect()
+def failed_sockets_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kafka-python 3.0.12 leaves the socket of an attempt to connect that failed to the garbage collector."""
+    connect = KafkaNetSocket.sock_connect
+
+    async def closing(self: Any, net: Any, sock: socket.socket, *args: Any, **options: Any) -> socket.socket:
+        try:
+            return await connect(self, net, sock, *args, **options)
+        except BaseException:
+            sock.close()
+            raise
+
+    monkeypatch.setattr(KafkaNetSocket, "sock_connect", closing)
 
 
 @pytest.fixture
