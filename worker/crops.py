@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from contract.records import Crop
 
+JPEG_BEGIN = b"\xff\xd8"
 JPEG_END = b"\xff\xd9"
 POOL_FROM = 8  # JPEGs; fewer are decoded sooner than a thread is woken
 CROP_EDGE_LIMIT = 1024  # px; ours are 160, and a small file may claim to hold a huge picture
@@ -78,13 +79,28 @@ def resized(pictures: Sequence[NDArray[np.uint8]], edge: int) -> NDArray[np.uint
     return batch
 
 
+def _stated_edges(body: bytes) -> tuple[int, int]:
+    """Width and height in px as the frame header of a JPEG states them (ITU-T T.81, B.2.2); (0, 0) without one."""
+    at = 2
+    while at + 9 <= len(body) and body[at] == 0xFF:
+        marker = body[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # tables and a reserved one lie among them
+            return int.from_bytes(body[at + 7 : at + 9], "big"), int.from_bytes(body[at + 5 : at + 7], "big")
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(body[at + 2 : at + 4], "big")
+    return 0, 0
+
+
 def _decoded(body: bytes) -> NDArray[np.uint8]:
     if not body.endswith(JPEG_END):
         raise UnreadableCrop(f"{len(body)} bytes that end in {body[-2:].hex()!r}, wanted a whole JPEG (ffd9)")
+    if not body.startswith(JPEG_BEGIN):
+        raise UnreadableCrop(f"{len(body)} bytes beginning {body[:4].hex()!r}, wanted a JPEG")
+    if max(edges := _stated_edges(body)) > CROP_EDGE_LIMIT:  # 30,000 px square would take 2.7 GB before we could look
+        raise UnreadableCrop(f"a JPEG that states {edges[0]} x {edges[1]} px, wanted edges up to {CROP_EDGE_LIMIT} px")
     try:
         picture = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:  # more pixels than OpenCV opens
         raise UnreadableCrop(f"{len(body)} bytes that OpenCV refuses ({error.err})") from error
-    if picture is None:
-        raise UnreadableCrop(f"{len(body)} bytes beginning {body[:4].hex()!r}, wanted a JPEG")
+    if picture is None or not all(edges):
+        raise UnreadableCrop(f"{len(body)} bytes that begin and end as a JPEG and hold none")
     return np.asarray(picture, np.uint8)

@@ -34,9 +34,12 @@ JPEG = jpeg(a_crop(1))
     [
         (b"", "0 bytes"),
         (b"not a picture\xff\xd9", "wanted a JPEG"),
+        (cv2.imencode(".png", a_crop(1))[1].tobytes() + b"\xff\xd9", "wanted a JPEG"),
+        (b"\xff\xd8 nothing \xff\xd9", "begin and end as a JPEG and hold none"),
         (JPEG[: len(JPEG) // 2], "wanted a whole JPEG"),  # its lower half would be read as grey
         (jpeg(np.zeros((32, 16, 3), np.uint8)), r"shape \(32, 16, 3\)"),
-        (jpeg(np.zeros((CROP_EDGE_LIMIT + 8,) * 2 + (3,), np.uint8)), f"edge up to {CROP_EDGE_LIMIT} px"),
+        (jpeg(np.zeros((CROP_EDGE_LIMIT + 8,) * 2 + (3,), np.uint8)), f"edges up to {CROP_EDGE_LIMIT} px"),
+        (np.zeros((CROP_EDGE_LIMIT + 8,) * 2 + (3,), np.uint8), f"edge up to {CROP_EDGE_LIMIT} px"),
         (np.zeros((8, 8), np.uint8), r"shape \(8, 8\)"),
         (np.zeros((0, 0, 3), np.uint8), r"shape \(0, 0, 3\)"),
         (np.zeros((8, 8, 3), np.float32), "float32, wanted u8"),
@@ -46,6 +49,15 @@ JPEG = jpeg(a_crop(1))
 def test_what_is_no_square_colour_picture_is_named(crop: object, words: str) -> None:
     with pytest.raises(UnreadableCrop, match=words):
         pixels(crop)  # type: ignore[arg-type]
+
+
+def test_a_small_file_that_states_a_huge_picture_is_refused_undecoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = JPEG.index(b"\xff\xc0")  # baseline frame header: length, precision, height, width
+    bomb = JPEG[: at + 5] + (30_000).to_bytes(2, "big") * 2 + JPEG[at + 9 :]
+    monkeypatch.setattr(cv2, "imdecode", None)
+
+    with pytest.raises(UnreadableCrop, match="a JPEG that states 30000 x 30000 px"):
+        pixels(bomb)
 
 
 def test_shrinking_averages_over_areas() -> None:
