@@ -11,6 +11,7 @@ from contract.errors import LogUnavailable, StoreUnavailable
 
 FIRST_S, LONGEST_S = 0.05, 1.0
 SAY_EVERY_S = 10.0
+SLOW_S = 1.0
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ class Trouble:
 class Patience:
     """Repeats a call, the very same, until it is answered: a commit is safe to repeat, as the store knows its offset.
 
-    `trouble` may be read from another thread; None: all is well.
+    `trouble` may be asked from another thread.
     """
 
     def __init__(
@@ -42,7 +43,8 @@ class Patience:
         wait: Callable[[float], bool] | None = None,  # s -> whether to stop
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.trouble: Trouble | None = None
+        self._trouble: Trouble | None = None
+        self._asked_at: float | None = None  # when the call in flight began
         self._beat = beat
         self._wait = wait or stop.wait
         self._clock = clock
@@ -56,24 +58,34 @@ class Patience:
         """
         delay_s = FIRST_S
         while True:
+            self._asked_at = self._clock()
             try:
                 answer = call()
             except (StoreUnavailable, LogUnavailable) as error:
                 self._note(error)
             else:
-                if self.trouble is not None:
-                    _log.warning("back after %.1f s: %s", self._clock() - self.trouble.since, self.trouble.text)
-                    self.trouble = None
+                if self._trouble is not None:
+                    _log.warning("back after %.1f s: %s", self._clock() - self._trouble.since, self._trouble.text)
+                    self._trouble = None
                 return answer
+            finally:
+                self._asked_at = None
             if self._wait(delay_s):
                 raise Stopped
             delay_s = min(2 * delay_s, LONGEST_S)
 
+    def trouble(self) -> Trouble | None:
+        """What is waited for: a call that failed, or one that is in flight for long; None: all is well."""
+        trouble, asked_at = self._trouble, self._asked_at
+        if trouble is None and asked_at is not None and self._clock() - asked_at > SLOW_S:
+            return Trouble(asked_at, f"no answer for {self._clock() - asked_at:.1f} s")
+        return trouble
+
     def _note(self, error: StoreUnavailable | LogUnavailable) -> None:
         now = self._clock()
-        if self.trouble is None or now - self._said_at >= SAY_EVERY_S:
+        if self._trouble is None or now - self._said_at >= SAY_EVERY_S:
             _log.warning("waiting: %s", error)
             self._said_at = now
-        self.trouble = Trouble(self.trouble.since if self.trouble else now, str(error))
+        self._trouble = Trouble(self._trouble.since if self._trouble else now, str(error))
         if self._beat is not None:
             self._beat()

@@ -100,7 +100,7 @@ class Worker:
 
     def troubles(self) -> list[str]:
         """What keeps all partitions, or which, from going on; one line each."""
-        waiting = self._patience.trouble
+        waiting = self._patience.trouble()
         return ([waiting.text] if waiting else []) + self._partitions.troubles()
 
     def held(self) -> list[int]:

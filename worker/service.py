@@ -181,7 +181,7 @@ class _Service:
         self._work(worker, log)
 
     def _start_reasons(self) -> list[str]:
-        trouble = self._patience.trouble
+        trouble = self._patience.trouble()
         return [self._phase, *([trouble.text] if trouble else [])]
 
     def _watching(self) -> Watching:

@@ -23,7 +23,7 @@ def test_a_call_is_repeated_until_it_is_answered() -> None:
     assert patience(Flaky(StoreUnavailable("a"), LogUnavailable("b"))) == "answer"
 
     assert waits == [0.05, 0.1]
-    assert patience.trouble is None
+    assert patience.trouble() is None
 
 
 def test_what_is_waited_for_is_known_since_its_beginning_and_logged_now_and_then(
@@ -33,7 +33,7 @@ def test_what_is_waited_for_is_known_since_its_beginning_and_logged_now_and_then
 
     def wait(seconds: float) -> bool:
         now[0] += seconds
-        seen.append(patience.trouble)
+        seen.append(patience.trouble())
         return False
 
     patience = Patience(threading.Event(), lambda: beats.append(1), wait, clock=lambda: now[0])
@@ -47,6 +47,22 @@ def test_what_is_waited_for_is_known_since_its_beginning_and_logged_now_and_then
     assert len(warnings) == 2 + int(now[0] // SAY_EVERY_S)
     assert warnings[0] == "waiting: no answer 0"
     assert warnings[-1].startswith(f"back after {now[0]:.1f} s")
+
+
+def test_an_answer_that_is_long_in_coming_is_trouble_before_the_call_fails() -> None:
+    now, seen = [0.0], []
+    patience = Patience(threading.Event(), clock=lambda: now[0])
+
+    def slow() -> None:
+        for now[0] in (0.5, 2.5):
+            seen.append(patience.trouble())
+
+    patience(slow)
+
+    assert seen[0] is None
+    assert seen[1] is not None
+    assert seen[1].text == "no answer for 2.5 s"
+    assert patience.trouble() is None
 
 
 def test_another_error_is_nothing_to_wait_for() -> None:
