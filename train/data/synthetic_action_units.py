@@ -21,6 +21,7 @@ from ingest.faces.quality import sharpness
 from train.data.layout import Layout
 from train.data.prepare import Plan as Stored
 from train.data.prepare import claim, finish, inverse, save, sha256, writable
+from train.data.synthetic.creases import depth
 from train.data.synthetic.fit import Fitted, fit
 from train.data.synthetic.mesh import Mesh, lip_gap, read_mesh
 from train.data.synthetic.picture import seen_by_a_camera
@@ -29,7 +30,7 @@ from train.data.synthetic.render import EDGE as FRAME
 from train.data.synthetic.render import Head, Renderer, View, head_of
 from train.data.synthetic.units import Movement, draw_movement, labelled
 
-VERSION = 1  # rises when the same plan would give other pictures
+VERSION = 2  # rises when the same plan would give other pictures
 MESH = "ict_facekit_compact.npz"
 PER_HEAD = 4  # faces drawn of a head before the next
 PER_SHARD = 1024
@@ -159,7 +160,7 @@ def face(renderer: Renderer, head: Head, portrait: Portrait, random: np.random.G
     """A face drawn at random: movement, pose, light, crop, camera."""
     while True:
         movement, view = draw_movement(random), draw_view(random)
-        frame, points, labels = moved(renderer, head, movement, view)
+        frame, points, labels = moved(renderer, head, movement, view, random.random())
         five = _five(portrait, head.fitted, renderer.mesh, points)
         five = five + random.normal(0.0, LANDMARK_NOISE * view.eyes_px, (5, 2))
         try:
@@ -170,11 +171,12 @@ def face(renderer: Renderer, head: Head, portrait: Portrait, random: np.random.G
 
 
 def moved(
-    renderer: Renderer, head: Head, movement: Movement, view: View
+    renderer: Renderer, head: Head, movement: Movement, view: View, deep: float = 0.5
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.uint8]]:
-    """Frame (u8 RGB), the 68 landmarks in it, and the labels 0..5 of a head that moves so."""
+    """Frame (u8 RGB), the 68 landmarks in it, and the labels 0..5 of a head that moves so and creases 0..1 deep."""
     added = renderer.mesh.expression(movement.shapes)
-    frame, points = renderer.draw(head, added, view)
+    creases = depth(renderer.mesh.neutral, movement.levels, deep)
+    frame, points = renderer.draw(head, added, view, creases)
     places = renderer.mesh.landmarks
     gap = lip_gap(head.fitted.vertices + added, places) - lip_gap(head.fitted.vertices, places)
     return frame, points, labelled(movement, gap)

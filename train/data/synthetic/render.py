@@ -139,19 +139,22 @@ class Renderer:
         """Give the memory back."""
         self._context.release()
 
-    def draw(self, head: Head, moved: Floats, view: View) -> tuple[NDArray[np.uint8], Floats]:
+    def draw(
+        self, head: Head, moved: Floats, view: View, creases: Floats | float = 1.0
+    ) -> tuple[NDArray[np.uint8], Floats]:
         """The picture (edge, edge, 3) u8 RGB, and where the 68 landmarks lie in it, px.
 
         Args:
             head: who.
             moved: (V, 3) what expressions add to the vertices.
             view: how it is held and lit.
+            creases: (V,) what they leave of the light.
         """
         vertices = head.fitted.vertices + moved
         linear, shift = self._camera(head, view)
         placed = vertices @ linear.T.astype(np.float32)
         placed[:, :2] += shift
-        self._write(head, vertices, placed, view)
+        self._write(head, vertices, placed, light(head.normals, self.mesh.normals(vertices), view) * creases)
         self._draw(head, linear, shift, view)
         drawn = np.frombuffer(self._frame.read(components=3, alignment=1), np.uint8)
         return drawn.reshape(self.edge, self.edge, 3).copy(), placed[self.mesh.landmarks, :2]
@@ -168,12 +171,12 @@ class Renderer:
         middle = at_rest[27:].mean(0).astype(float)
         return linear, (self.edge / 2 + np.array(view.shift) - linear[:2] @ middle).astype(np.float32)
 
-    def _write(self, head: Head, vertices: Floats, placed: Floats, view: View) -> None:
+    def _write(self, head: Head, vertices: Floats, placed: Floats, lit: Floats) -> None:
         scale = (head.photograph.shape[1], head.photograph.shape[0])
         rows = np.empty((len(vertices), 7), np.float32)
         rows[:, :3] = self._clip(placed)
         rows[:, 3:5] = head.fitted.project(head.fitted.vertices) / scale
-        rows[:, 5] = light(head.normals, self.mesh.normals(vertices), view)
+        rows[:, 5] = lit
         rows[:, 6] = self._cover
         self._vertices.write(rows.tobytes())
 

@@ -68,6 +68,7 @@ class Movement:
     """Weights of shapes, and what they are called."""
 
     shapes: Mapping[str, float]  # ICT-FaceKit's names -> 0..1
+    levels: Mapping[str, float]  # 0..1 by unit
     intensities: tuple[int, ...]  # 0..5 in the order of ACTION_UNITS; AU25 as intended, its label comes from the lips
 
 
@@ -92,7 +93,7 @@ def draw_movement(random: np.random.Generator) -> Movement:
     for shape in OTHERS:
         if random.random() < OTHER:
             _add(shapes, shape, random.uniform(0.0, 0.6 if shape != "eyeBlink" else 1.0), random)
-    return Movement(shapes, tuple(intensity(levels[unit]) for unit in ACTION_UNITS))
+    return Movement(shapes, levels, tuple(intensity(levels[unit]) for unit in ACTION_UNITS))
 
 
 def _add(shapes: dict[str, float], shape: str, weight: float, random: np.random.Generator) -> None:
@@ -110,7 +111,7 @@ def movement(levels: Mapping[str, float]) -> Movement:
         for shape, full in SHAPES[unit].items():
             for name in (shape,) if shape in WHOLE else (f"{shape}_L", f"{shape}_R"):
                 shapes[name] = shapes.get(name, 0.0) + full * level
-    return Movement(shapes, tuple(intensity(levels.get(unit, 0.0)) for unit in ACTION_UNITS))
+    return Movement(shapes, dict(levels), tuple(intensity(levels.get(unit, 0.0)) for unit in ACTION_UNITS))
 
 
 def intensity(level: float) -> int:
