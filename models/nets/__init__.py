@@ -1,4 +1,4 @@
-"""The four nets, exactly as published, by name. Torch is imported when a net is built, not before."""
+"""The four nets, exactly as published, and a small DRML, by name. Torch is imported when a net is built, not before."""
 
 import inspect
 from dataclasses import dataclass
@@ -32,6 +32,9 @@ ENTRIES = {
     "dacl": Entry("models.nets.dacl", "DACL", "Farzaneh & Qi, WACV 2021", "expressions", "classes"),
     "transfer": Entry("models.nets.transfer", "TransFER", "Xue et al., ICCV 2021", "expressions", "classes"),
     "drml": Entry("models.nets.drml", "DRML", "Zhao et al., CVPR 2016", "action_units", "units"),
+    "drml-compact": Entry(
+        "models.nets.drml_compact", "DRMLCompact", "after Zhao et al., CVPR 2016", "action_units", "units"
+    ),
     "fcanet18": _fcanet(18),
     "fcanet34": _fcanet(34),
     "fcanet50": _fcanet(50),

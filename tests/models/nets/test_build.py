@@ -15,6 +15,7 @@ SMALL = {
     "dacl": {"classes": 3, "edge": 32},
     "transfer": {"edge": 16, "stem_units": (1, 1, 2), "width": 16, "depth": 2, "heads": 4, "head": "random"},
     "drml": {"edge": 66, "hidden": (12, 10)},
+    "drml-compact": {"edge": 32, "hidden": 10},
     "fcanet18": {"classes": 3, "edge": 32},
 }
 
@@ -26,7 +27,7 @@ def small(name, scramble):
 
 
 def test_the_names_are_those_of_the_issue():
-    assert names() == ("dacl", "transfer", "drml", "fcanet18", "fcanet34", "fcanet50", "fcanet101")
+    assert names() == ("dacl", "transfer", "drml", "drml-compact", "fcanet18", "fcanet34", "fcanet50", "fcanet101")
 
 
 def test_asking_for_names_does_not_import_torch():
@@ -36,7 +37,7 @@ def test_asking_for_names_does_not_import_torch():
 
 
 def test_an_unknown_net_is_refused_with_those_that_exist():
-    with pytest.raises(UnknownNet, match=r"'resnet18'.*dacl, transfer, drml, fcanet18"):
+    with pytest.raises(UnknownNet, match=r"'resnet18'.*dacl, transfer, drml, drml-compact, fcanet18"):
         build("resnet18")
 
 
