@@ -83,26 +83,38 @@ def packed(points: Sequence[Point]) -> NDArray[np.void]:
     """
     if not points:
         return np.empty(0, point_dtype(0))
-    values, heads = _values(points), _heads(points)
-    if not (np.isfinite(heads).all() and np.isfinite(values).all()):
+    heads, values = _heads(points), _values(points)
+    numbers = np.empty((len(points), len(heads) + values.shape[1]))
+    numbers[:, : len(heads)] = heads.T
+    numbers[:, len(heads) :] = values
+    if not np.isfinite(numbers).all():
         raise ValueError("a box, quality or value that is not a finite number")
-    fitted = np.rint(np.minimum(np.maximum(heads * _STEPS, _LOWEST), _HIGHEST))
-    if (fitted[1] != heads[1]).any():
+    steps, lowest, highest, fields = _ranges(values.shape[1])
+    numbers *= steps
+    np.minimum(np.maximum(numbers, lowest, out=numbers), highest, out=numbers)
+    np.rint(numbers, out=numbers)
+    if (numbers[:, 1] != heads[1]).any():
         raise ValueError(f"frame numbers {heads[1].min():.0f}..{heads[1].max():.0f}, wanted 0..{0xFFFF_FFFF}")
-    rows = np.empty(len(points), point_dtype(values.shape[1]))
-    rows["box_xywh"] = fitted[2:6].reshape(len(points), 4)  # four lines that hold one box after the other
-    for name, line in _LINES:
-        rows[name] = fitted[line]
-    rows["values"] = np.rint(np.minimum(np.maximum(values, 0.0), 1.0) * np.float64(VALUE_STEP))
-    return rows
+    rows = np.empty(len(points), fields)
+    rows["u4"] = numbers[:, :2]
+    rows["i2"] = numbers[:, 2:6]
+    rows["u1"] = numbers[:, 6:9]
+    rows["i1"] = numbers[:, 9:12]
+    rows["u2"] = numbers[:, 12:]
+    return rows.view(point_dtype(values.shape[1]))
 
 
-_LINES = [
-    (field[0], line) for field, line in zip(POINT_HEAD, (0, 1, 2, *range(6, 12)), strict=True) if field[0] != "box_xywh"
-]
-_STEPS = np.array([[1, 1, *[BOX_STEP] * 4, *[SHARE_STEP] * 3, 1, 1, 1]]).T
-_LOWEST = np.array([[0, 0, *[-32768] * 4, 0, 0, 0, *[-128] * 3]]).T
-_HIGHEST = np.array([[CHUNK_US, 0xFFFF_FFFF, *[32767] * 4, *[SHARE_STEP] * 3, *[127] * 3]]).T
+@functools.lru_cache
+def _ranges(
+    channels: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], np.dtype[np.void]]:
+    """Per column of a point: its step, lowest and highest whole number; and its columns grouped by their type."""
+    steps = [1, 1, *[BOX_STEP] * 4, *[SHARE_STEP] * 3, 1, 1, 1, *[VALUE_STEP] * channels]
+    lowest = [0, 0, *[-32768] * 4, 0, 0, 0, *[-128] * 3, *[0] * channels]
+    highest = [CHUNK_US, 0xFFFF_FFFF, *[32767] * 4, *[SHARE_STEP] * 3, *[127] * 3, *[VALUE_STEP] * channels]
+    widths = (("u4", "<u4", 2), ("i2", "<i2", 4), ("u1", "u1", 3), ("i1", "i1", 3), ("u2", "<u2", channels))
+    fields = np.dtype([(name, kind, (width,)) for name, kind, width in widths])
+    return np.array(steps, float), np.array(lowest, float), np.array(highest, float), fields
 
 
 def _values(points: Sequence[Point]) -> NDArray[np.floating]:
@@ -115,7 +127,7 @@ def _values(points: Sequence[Point]) -> NDArray[np.floating]:
 
 
 def _heads(points: Sequence[Point]) -> NDArray[np.float64]:
-    """The numbers of POINT_HEAD, a line each; the boxes fill four lines, one after the other. All fit a float64."""
+    """(12, n): the numbers of POINT_HEAD, a line each; all fit a float64."""
     qualities = [point.quality for point in points]
     boxes = [point.box_xywh for point in points]
     if set(map(len, boxes)) != {4}:
@@ -123,7 +135,7 @@ def _heads(points: Sequence[Point]) -> NDArray[np.float64]:
     numbers = (
         *[point.event_time % CHUNK_US for point in points],  # never negative, also before the epoch
         *[point.frame for point in points],
-        *itertools.chain.from_iterable(boxes),
+        *itertools.chain.from_iterable(zip(*boxes, strict=True)),
         *[quality.overall for quality in qualities],
         *[quality.sharpness for quality in qualities],
         *[quality.score for quality in qualities],

@@ -47,28 +47,30 @@ class Changes:
 def changes_of(
     entries: Sequence[Entry],
     marks: Mapping[SessionKey, int | None],
-    erased_among: Callable[[set[str]], set[str]],
+    erased_among: Callable[[set[str]], set[str]] | None,
 ) -> Changes:
-    """What the entries change, given the stored marks of their sessions and which people the store has forgotten."""
+    """What the entries change, given the stored marks of their sessions and which people the store has forgotten.
+
+    `erased_among` None: the store itself passes over the points of people it has forgotten.
+    """
     changes = Changes(erased={entry.person for entry in entries if type(entry) is Erase})
-    forgotten = changes.erased | erased_among({entry.person for entry in entries if type(entry) is Point})
-    mark_of = {key: -1 if mark is None else mark for key, mark in marks.items()}
-    new_marks, rows = changes.marks, changes.rows
+    forgotten = set(changes.erased)
+    if erased_among is not None:
+        forgotten |= erased_among({entry.person for entry in entries if type(entry) is Point})
+    before = {key: -1 if mark is None else mark for key, mark in marks.items()}
+    mark_of, rows = dict(before), changes.rows
     points: list[Point] = []
     for entry in entries:
         if type(entry) is Point:
             points.append(entry)
-        elif type(entry) is Erase:
-            continue
-        if entry.source is not None and entry.session is not None and entry.sequence is not None:
             key = (entry.source, entry.session)
-            if entry.sequence <= mark_of.get(key, -1):
-                continue
-            mark_of[key] = new_marks[key] = entry.sequence
-        if type(entry) is not Point:
+            if entry.sequence > mark_of.get(key, -1):
+                mark_of[key] = entry.sequence
+                if entry.person not in forgotten:
+                    rows[entry.person, entry.event_time // CHUNK_US].append(len(points) - 1)
+        elif type(entry) is not Erase and _is_new(entry, mark_of):
             _note(entry, changes)
-        elif entry.person not in forgotten:
-            rows[entry.person, entry.event_time // CHUNK_US].append(len(points) - 1)
+    changes.marks = {key: mark for key, mark in mark_of.items() if mark > before.get(key, -1)}
     of_person: defaultdict[str, list[int]] = defaultdict(list)
     for (person, _), places in rows.items():
         of_person[person] += places
@@ -96,6 +98,17 @@ def sessions_of(entries: Sequence[Entry]) -> set[SessionKey]:
         for entry in entries
         if type(entry) is not Erase and entry.source is not None and entry.session is not None
     }
+
+
+def _is_new(entry: Entry, mark_of: dict[SessionKey, int]) -> bool:
+    """Whether the entry is above its session's mark, which it raises; what names no session always is."""
+    if entry.source is None or entry.session is None or entry.sequence is None:
+        return True
+    key = (entry.source, entry.session)
+    if entry.sequence <= mark_of.get(key, -1):
+        return False
+    mark_of[key] = entry.sequence
+    return True
 
 
 def _note(entry: Entry, changes: Changes) -> None:

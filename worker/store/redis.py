@@ -181,7 +181,7 @@ class RedisStore:
             known.clear()
         for _ in range(ATTEMPTS):
             marks = {key: known.get(key) for key in sessions_of(entries)}
-            changes = changes_of(entries, marks, _nobody)
+            changes = changes_of(entries, marks, None)
             call = Call(partition)
             indexed = self._indexed(partition, changes)
             batch = call.batch(changes, marks, rows, indexed, self._schema_text, self._retention_s)
@@ -256,11 +256,6 @@ def _cut(entries: Sequence[Entry], rows: NDArray[np.void]) -> Iterator[tuple[Seq
         pictures += size
         row += type(entry) is Point
     yield entries[begin:], rows[first:]
-
-
-def _nobody(people: set[str]) -> set[str]:
-    """Who is forgotten, as far as we know: the call itself looks."""
-    return set()
 
 
 def _texts(reply: Sequence[Any]) -> list[str]:

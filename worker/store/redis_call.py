@@ -1,6 +1,7 @@
 """One commit as the function in mien_v1.lua wants it: the keys it may touch, and the packed batch."""
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -203,7 +204,7 @@ class _Sums:
         terms[:, 0] = 1
         terms[:, 1] = rows["quality"]
         terms[:, 2:] = values
-        starts = np.cumsum([0, *counts[:-1]])
+        starts = np.array([0, *itertools.accumulate(counts[:-1])])
         bucket = rows["dt_us"] // (FINEST_S * SECOND_US)
         first, last = np.minimum.reduceat(bucket, starts), np.maximum.reduceat(bucket, starts)
         self._span, self._size = span, terms.shape[1] * 8
