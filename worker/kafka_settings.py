@@ -60,7 +60,7 @@ class KafkaSettings:
             "request_timeout_ms": 15_000,  # a broker that stopped without a word is given up then; 30 s by default
             "reconnect_backoff_max_ms": 2_000,  # 30 s by default: as long without work after the broker is back
             "metadata_max_age_ms": 60_000,  # the topic's identity is looked at with each
-            "metrics_enabled": False,  # ours count what we promise; theirs cost 4 % of a core at 5,000 records/s
+            "metrics_enabled": False,  # ours count what we promise
             **self.access,
         }
 
