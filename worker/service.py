@@ -14,6 +14,7 @@
 
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,7 @@ from worker.store import Store
 from worker.watchdog import HUNG, Watchdog, end_process
 
 POLL_S = 0.1
+TURN_S = 0.0002  # of the interpreter; at 5 ms every answer of the store waits that long for the thread that polls
 DONE, USAGE, DATA, NO_INPUT, UNAVAILABLE, SOFTWARE, CONFIG = 0, 64, 65, 66, 69, 70, 78
 CODES: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (BadRequest, USAGE),
@@ -115,6 +117,8 @@ def serve(
     """
     try:
         with ExitStack() as stack:
+            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(TURN_S)
             ending = stop or stack.enter_context(_stopped_by_signals())
             _Service(settings, ending, stack, on_health).run(
                 new_reader, new_log or kafka_log, new_store or redis_store, new_rejected or rejected_topic
