@@ -54,6 +54,7 @@ class RedisServer:
         self._turn = threading.Lock()
         self.place = _place(self._client)
         self._functions = functions
+        self._warned = False
         self.check()
 
     def check(self) -> None:
@@ -76,7 +77,9 @@ class RedisServer:
             )
         if found.get("role") != "master":
             raise StoreUnavailable(f"{self.place}: is a {found.get('role')} now, wanted the primary")
-        self._warn(version, found)
+        if not self._warned:
+            self._warned = True
+            self._warn(version, found)
         if self._functions is None:
             self._functions = version[:2] >= FUNCTIONS_SINCE
 

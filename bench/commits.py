@@ -1,0 +1,117 @@
+"""How long a store takes to commit 64 points: milliseconds, of which of the caller's processor.
+
+python -m bench.commits
+"""
+
+import dataclasses
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from contract.readings import Channel, ChannelKind, NetVersion, Point, ReadingSchema
+from contract.records import Quality
+from worker.store import Outcome, Store
+from worker.store.sqlite import SqliteStore
+
+POINTS, PEOPLE, COMMITS = 64, 8, 500
+SCHEMA = ReadingSchema(
+    (NetVersion("bench", "1", "0" * 64),), tuple(Channel(name, ChannelKind.EXPRESSION) for name in "abcdefgh")
+)
+QUALITY = Quality(overall=0.5, sharpness=0.6, yaw_deg=-12.0, pitch_deg=3.0, roll_deg=40.0, score=0.9)
+
+
+@dataclasses.dataclass(frozen=True)
+class Commits:
+    """Milliseconds of a commit, median and 5th percentile (what is left of it on a busy machine)."""
+
+    store: str
+    p50_ms: float
+    p05_ms: float
+    caller_p50_ms: float  # processor time of the calling thread alone
+    caller_p05_ms: float
+
+
+def commits() -> list[Commits]:
+    """SQLite on disk, and Redis over a socket where redis-server is installed."""
+    with tempfile.TemporaryDirectory(prefix="mien-bench-") as folder:
+        found = [measured("sqlite", SqliteStore(Path(folder) / "store.db"))]
+        try:
+            with redis_url(Path(folder)) as url:
+                from worker.store.redis import RedisStore
+
+                found.append(measured("redis", RedisStore(url)))
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def measured(name: str, store: Store) -> Commits:
+    """500 commits of points that were made just before each, as a worker does."""
+    rng = np.random.default_rng(0)
+    lease = store.take("bench", 0)
+    wall, caller = [], []
+    for at in range(0, COMMITS * POINTS, POINTS):
+        entries = batch(at, rng.random((POINTS, len(SCHEMA.channels))).astype(np.float32))
+        began, used = time.perf_counter(), time.thread_time()
+        outcome = store.commit(
+            "bench",
+            0,
+            epoch=lease.epoch,
+            previous_offset=at,
+            next_offset=at + POINTS,
+            entries=entries,
+            schema=SCHEMA,
+        )
+        wall.append(time.perf_counter() - began)
+        caller.append(time.thread_time() - used)
+        assert outcome is Outcome.APPLIED
+    store.close()
+    return Commits(name, *(1e3 * number for times in (wall, caller) for number in _middle(times)))
+
+
+def batch(at: int, values: np.ndarray) -> list[Point]:
+    """The points of eight people in eight frames of 25 a second."""
+    return [
+        Point(
+            source="cam",
+            session="s1",
+            sequence=at + place,
+            event_time=(at + place) // PEOPLE * 40_000,
+            frame=(at + place) // PEOPLE,
+            person=f"cam-s1-{place % PEOPLE}",
+            box_xywh=(10.5, 20.5, 30.0, 41.0),
+            quality=QUALITY,
+            values=values[place],
+        )
+        for place in range(POINTS)
+    ]
+
+
+@contextmanager
+def redis_url(folder: Path) -> Iterator[str]:
+    """A redis-server in memory, gone afterwards; FileNotFoundError where there is none."""
+    socket = folder / "redis.sock"
+    place = ["--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", "", "--appendonly", "no"]
+    server = subprocess.Popen(["redis-server", *place], stdout=subprocess.DEVNULL)
+    try:
+        while not socket.exists() and server.poll() is None:
+            time.sleep(0.01)
+        yield f"unix://{socket}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _middle(times: Sequence[float]) -> tuple[float, float]:
+    return statistics.median(times), statistics.quantiles(times, n=20)[0]
+
+
+if __name__ == "__main__":
+    for line in commits():
+        print(*(f"{name} {value:.3f}" if isinstance(value, float) else value for name, value in vars(line).items()))
