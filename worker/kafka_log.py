@@ -5,9 +5,11 @@ The offset lives in the store; Kafka's group only says who reads what. A partiti
 for: the store refuses what comes twice.
 
 Cooperative assignment, because a member that comes or goes stops only the partitions that move: in a minute of 15 joins
-and leaves on 12 partitions, 90 were given anew, 258 by range; with both nothing was lost and nothing stalled. A position carries the leader epoch of the last record read, so that
-kafka-python finds a log that was cut under a running worker. The store keeps no epoch: after a restart a cut log is
-found only while it is shorter than the stored offset.
+and leaves on 12 partitions, 90 were given anew, 258 by range; with both nothing was lost and nothing stalled.
+
+A position carries the leader epoch of the last record read, so that kafka-python finds a log that was cut under a
+running worker. The store keeps no epoch: after a restart a cut log is found only while it is shorter than the stored
+offset.
 """
 
 import logging

@@ -5,7 +5,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from kafka.errors import (
     AuthorizationError,
@@ -23,6 +22,7 @@ from contract.wire import WireTooNew, record_of
 from worker.consume import Assigned, Revoked
 from worker.kafka_buffers import Buffers, Missing, in_chunks
 from worker.kafka_member import Member, Message
+from worker.kafka_partition import Partition
 from worker.kafka_settings import KafkaSettings
 
 RETRY_S = 0.2  # after an error that may pass
@@ -32,29 +32,6 @@ BAD_SUMS = 3  # new consumers for the same corrupt batch; it may have been the w
 GRIEVOUS = (AuthorizationError, InconsistentGroupProtocolError)  # no repetition helps, somebody has to act
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Partition:
-    """One of our partitions, as the polling thread knows it."""
-
-    number: int
-    is_begun: bool = False  # the worker has said from where
-    position: int = 0  # offset of the record expected next
-    end: int = 0  # of the log, as last seen
-    is_full: bool = False
-    parked: str = ""  # why; empty: it is not
-    alarmed_at: float = 0.0
-    strayed: bool = False  # the log does not hold `position`
-    settle_at: float = 0.0
-    settle_looks: int = 0  # the topic's identity must have been looked at more often than this
-    behind_at: int = -1  # position at which the watch first found it behind
-    behind_since: float = 0.0
-
-    @property
-    def flows(self) -> bool:
-        """Do we want records of it now?"""
-        return self.is_begun and not (self.is_full or self.parked or self.strayed)
 
 
 class Poller:
@@ -305,19 +282,14 @@ class Poller:
             ends = self._member.ends(partition.number for partition in begun) if begun else {}
         except (KafkaError, KeyError, AttributeError):  # no broker: nobody could move
             ends = {}
-        stuck = [partition for partition in begun if self._is_stuck(partition, ends.get(partition.number), now)]
+        stuck = [
+            partition
+            for partition in begun
+            if partition.is_stuck(ends.get(partition.number), now, self._settings.progress_s)
+        ]
         if stuck:
             names = ", ".join(f"{partition.number} at {partition.position} of {partition.end}" for partition in stuck)
             self._recycle(f"behind and not moving for {self._settings.progress_s:g} s: partition {names}")
-
-    def _is_stuck(self, partition: Partition, end: int | None, now: float) -> bool:
-        if end is not None:
-            partition.end = end
-        if end is None or not partition.flows or end <= partition.position:
-            partition.behind_at = -1
-        elif partition.behind_at != partition.position:
-            partition.behind_at, partition.behind_since = partition.position, now
-        return partition.behind_at >= 0 and now - partition.behind_since >= self._settings.progress_s
 
     def _count_bad_sum(self, error: Exception) -> None:
         self._bad_sums += 1
