@@ -16,7 +16,7 @@ class Outcome(StrEnum):
 
     APPLIED = "applied"
     STALE = "stale"  # the stored position is another one: repeated, overtaken or rolled back
-    FENCED = "fenced"  # somebody has taken the partition since, or nobody ever did
+    FENCED = "fenced"  # the epoch is not the stored one: taken since, never, or forgotten in a failover
     REFUSED = "refused"  # the batch itself is wrong; nothing was written, the log says why
 
 

@@ -24,6 +24,7 @@ from tests.worker.store.own_redis import OwnRedis
 from tests.worker.store.redis_contents import dumped
 from worker.store import Lease, Outcome
 from worker.store.redis import CALL_ENTRIES, CALL_PICTURES, RedisStore
+from worker.store.redis_call import Indexed
 from worker.store.redis_server import RedisServer, load_functions
 
 LOG = "log-a"
@@ -624,6 +625,26 @@ def _cut_tail(folder: Path, size: int) -> None:
     (file,) = (folder / "appendonlydir").glob("*.incr.aof")
     body = file.read_bytes()
     file.write_bytes(body[: max(0, len(body) - size)])
+
+
+@pytest.mark.parametrize("too_much", [False, True])
+def test_an_erasure_by_an_index_that_has_changed_since_it_was_read_is_made_again(
+    store: RedisStore, harness: RedisHarness, lease: Lease, monkeypatch: pytest.MonkeyPatch, too_much: bool
+) -> None:
+    log = [an_opening(), a_point(1), a_point(2, event_time=600_000_000), a_point(3, "bob"), an_erasure("ann")]
+    commit(store, lease, log[:-1])
+    members = [f"0:{SCHEMA.id}"] + ([f"10:{SCHEMA.id}", f"11:{SCHEMA.id}"] if too_much else [])
+    read, reads = RedisStore._indexed, [{"ann": Indexed("cam", members)}]
+
+    def late(self: RedisStore, *of: object) -> object:
+        return reads.pop() if reads else read(self, *of)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RedisStore, "_indexed", late)
+    assert commit(store, lease, log[-1:], begin=4) is Outcome.APPLIED
+
+    assert reads == []
+    assert harness.contents() == fold(log)
+    assert not [key for key in harness.client.scan_iter() if b"ann" in key]
 
 
 def test_a_flawed_batch_says_where_it_stands_first(store: RedisStore, lease: Lease) -> None:
