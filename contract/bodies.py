@@ -173,9 +173,7 @@ def _opening(body: _SessionOpenedBody) -> SessionOpened:
 
 
 def _face(body: _FaceBody) -> Face:
-    check_name("person", body.person)
-    if not body.crop.startswith(b"\xff\xd8"):
-        raise NoRecord(f"a crop that begins {body.crop[:4].hex()!r}, wanted a JPEG (ffd8)")
+    check_name("person", body.person)  # the crop is looked at by who decodes it: whose face it was is known already
     return Face(
         source=body.source,
         session=body.session,

@@ -59,7 +59,6 @@ class ReportingLog(KafkaLog):
                 name=worker_name(),
                 on_expired=settings.on_expired,
                 session_s=settings.session_s,
-                heartbeat_s=settings.session_s * 0.3,
             )
         )
 

@@ -19,7 +19,7 @@ class KafkaSettings:
     group: str = GROUP
     name: str = "mien-worker"  # of this client, in the broker's logs and quotas
     on_expired: Literal["stop", "skip"] = "stop"  # when retention has passed the stored offset: an operator decides
-    assignor: Literal["cooperative", "range"] = "cooperative"  # only partitions that move are taken away (kafka_log.py)
+    assignor: Literal["cooperative", "range"] = "range"  # why: kafka_log.py
     access: Mapping[str, Any] = field(default_factory=dict)  # TLS and SASL, as kafka-python names them
 
     connect_s: float = 10.0  # for the first answer; after that whoever runs us decides
