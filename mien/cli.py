@@ -12,6 +12,7 @@ from mien import __version__
 from mien import train as training
 from mien.engine import app as engine_app
 from mien.stack.command import app as stack_app
+from worker.__main__ import command as worker_command
 
 app = typer.Typer(
     name="mien",
@@ -189,7 +190,7 @@ def query(
     from mien.query import print_people, print_timeline
 
     if person is None and (begin or end or every or channels):
-        raise BadRequest(f"--from, --to, --every and --channels ask for one person: mien query STORE PERSON …")
+        raise BadRequest("--from, --to, --every and --channels ask for one person: mien query STORE PERSON …")
     if person is None:
         print_people(store, shape.value)
     else:
@@ -217,6 +218,7 @@ def serve(
 
 
 app.command("ingest")(ingest_command)
+app.command("worker")(worker_command)
 training.mount(app)
 app.add_typer(engine_app, name="engine")
 app.add_typer(stack_app, name="stack")

@@ -17,8 +17,7 @@ import cv2
 import orjson
 from rich.console import Console
 
-from contract.errors import BadOutput, BadRequest, BadStore, UnknownNet
-from contract.model_card import ModelCard
+from contract.errors import BadOutput, BadRequest, BadStore
 from ingest.faces.detect import STILL_LONG_SIDE, CenterFace
 from ingest.faces.follow import Follower
 from ingest.settings import IngestSettings
@@ -29,16 +28,14 @@ from mien.progress import Watch
 from mien.report import print_report
 from mien.server import Server, wait_for_interrupt
 from mien.timelines import timelines
-from models.engines.choose import choose
-from models.zoo import find
 from query.sqlite_reader import SqliteReader
+from worker.nets import engines_of
 from worker.pipeline import Worker
 from worker.read import Reader
 from worker.store.sqlite import SqliteStore
 
 Note = Callable[[str], None]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-READING_TASKS = ("expressions", "action_units")
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
 
@@ -83,7 +80,7 @@ def run_all(request: RunRequest) -> int:
     if request.out is not None:
         check_writable(request.out)
     with ExitStack() as stack:
-        engines = [choose(*_reading_net(name), engine=request.engine) for name in request.nets]
+        engines = engines_of(request.nets, request.engine)
         reader = Reader(engines)
         store_path = request.store or stack.enter_context(_fleeting_store())
         store = SqliteStore(store_path)
@@ -126,18 +123,6 @@ def _give(request: RunRequest, analysis: Analysis, contents: Contents, screen: C
             note(f"mien: {failure}")
     for path in filter(None, (request.out, request.store)):
         note(f"written: {path}")
-
-
-def _reading_net(name: str) -> tuple[ModelCard, Path]:
-    """The card of a net that reads faces, and its folder.
-
-    Raises:
-        UnknownNet: no net of this name, or one that does something else.
-    """
-    card, folder = find(name)
-    if card.task not in READING_TASKS:
-        raise UnknownNet(f"{name} is for {card.task.replace('_', ' ')}; --nets wants nets that read faces: mien models")
-    return card, folder
 
 
 def _follower_factory(settings: IngestSettings) -> Callable[[Source], Follower]:

@@ -3,23 +3,15 @@
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from contract.errors import MienError, UnknownNet
-from contract.model_card import ModelCard
+from contract.errors import MienError
 from contract.topics import FACES
-from models.engines.choose import choose
-from models.zoo import find
-from worker.kafka_settings import GROUP
-from worker.poison import Limits
-from worker.read import Reader
-from worker.service import USAGE, serve
-from worker.settings import OnExpired, WorkerSettings, addresses
+from worker.kafka_settings import GROUP, OnExpired
 
-READING_TASKS = ("expressions", "action_units")
+USAGE = 64
 LOGGING = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -59,6 +51,12 @@ def command(
     health_port: Annotated[int, typer.Option(help="Port of /healthz, /readyz and /metrics; 0: any.")] = 8081,
 ) -> None:
     """Read faces from Kafka, tell Redis what the nets say of them, exactly once; until SIGTERM."""
+    from worker.nets import engines_of
+    from worker.poison import Limits
+    from worker.read import Reader
+    from worker.service import serve
+    from worker.settings import WorkerSettings, addresses
+
     found_bootstrap, found_redis = addresses(os.environ, bootstrap, redis)
     settings = WorkerSettings(
         bootstrap=found_bootstrap,
@@ -80,17 +78,8 @@ def command(
     )
     logging.basicConfig(level=logging.INFO, format=LOGGING, stream=sys.stderr)
     logging.getLogger("kafka").setLevel(logging.WARNING)  # at INFO it tells of every connection
-    raise typer.Exit(serve(settings, lambda: reader_of(nets, engine, threads)))
-
-
-def reader_of(nets: str, engine: str, threads: int) -> Reader:
-    """A reader over nets of the zoo, named with commas between them.
-
-    Raises:
-        BadModel: a net that is not known, does not read faces or does not run here.
-    """
     names = [name.strip() for name in nets.split(",") if name.strip()]
-    return Reader([choose(*_reading_net(name), engine=engine, threads=threads) for name in names])
+    raise typer.Exit(serve(settings, lambda: Reader(engines_of(names, engine, threads))))
 
 
 def main() -> None:
@@ -100,13 +89,6 @@ def main() -> None:
     except MienError as error:
         print(f"worker: {error}", file=sys.stderr)
         sys.exit(USAGE)
-
-
-def _reading_net(name: str) -> tuple[ModelCard, Path]:
-    card, folder = find(name)
-    if card.task not in READING_TASKS:
-        raise UnknownNet(f"{name} is for {card.task.replace('_', ' ')}; --nets wants nets that read faces")
-    return card, folder
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ The offset lives in the store; Kafka's group only says who reads what. A partiti
 `rewind` says where to begin. What the group takes away is dropped here at once, and whoever has it next is not waited
 for: the store refuses what comes twice.
 
-Range assignment, where every rebalance takes all partitions away for about a second. Cooperative assignment moves fewer
-(90 against 258 in a minute of 15 joins and leaves), but in kafka-python 3.0.12 two members that were evicted together and
-came back still named what they had owned, the leader waited for it to be revoked, and half the topic belonged to nobody
-for ever: seen in two of four runs with a broker frozen while a member joined.
+Range assignment, where every rebalance takes all partitions away for about a second. Cooperative assignment moves
+fewer (90 against 258 in a minute of 15 joins and leaves), but in kafka-python 3.0.12 two members that were evicted
+together still named what they had owned when they came back, the leader waited for it to be revoked, and half the
+topic belonged to nobody for ever: seen in two of four runs with a broker frozen while a member joined.
 
 A position carries the leader epoch of the last record read, so that kafka-python finds a log that was cut under a
 running worker. The store keeps no epoch: after a restart a cut log is found only while it is shorter than the stored

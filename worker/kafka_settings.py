@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from contract.topics import FACES, MESSAGE_LIMIT
 
+OnExpired = Literal["stop", "skip"]
 GROUP = "mien-workers"
 MIB = 1 << 20
 
@@ -18,7 +19,7 @@ class KafkaSettings:
     topic: str = FACES
     group: str = GROUP
     name: str = "mien-worker"  # of this client, in the broker's logs and quotas
-    on_expired: Literal["stop", "skip"] = "stop"  # when retention has passed the stored offset: an operator decides
+    on_expired: OnExpired = "stop"  # when retention has passed the stored offset: an operator decides
     assignor: Literal["cooperative", "range"] = "range"  # why: kafka_log.py
     access: Mapping[str, Any] = field(default_factory=dict)  # TLS and SASL, as kafka-python names them
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
 from contract.errors import BadRequest
 from contract.topics import FACES
-from worker.kafka_settings import GROUP
+from worker.kafka_settings import GROUP, OnExpired
 from worker.poison import Limits
 
-OnExpired = Literal["stop", "skip"]
 BOOTSTRAP_VARIABLE, REDIS_VARIABLE = "MIEN_KAFKA_BOOTSTRAP", "MIEN_REDIS_URL"
 PORT_LIMIT = 65_535
 

@@ -3,7 +3,9 @@ import sys
 
 import pytest
 
-from worker.__main__ import reader_of
+from contract.errors import BadModel
+from worker.nets import engines_of
+from worker.read import Reader
 from worker.service import CONFIG, USAGE
 
 
@@ -37,4 +39,9 @@ def test_a_net_that_reads_no_faces_is_an_operators_mistake() -> None:
 
 
 def test_nets_are_read_side_by_side() -> None:
-    assert [net.name for net in reader_of(" expressions.int8 ,", "onnx", 1).schema.nets] == ["expressions.int8"]
+    nets = ["expressions.int8", "expressions.int8"]
+
+    with pytest.raises(BadModel, match="each channel once"):
+        Reader(engines_of(nets, "onnx"))
+
+    assert [net.name for net in Reader(engines_of(nets[:1], "onnx")).schema.nets] == ["expressions.int8"]
