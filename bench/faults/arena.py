@@ -25,7 +25,6 @@ from mien.stack import Stack
 from mien.stack.kafka import create_topics
 from mien.stack.ports import free_port
 
-SESSION_S = 10.0  # of the consumer group
 FLOW_S = 40.0  # for the first commits on every partition
 PATIENCE_S = 90.0  # for the rest of the log to be read
 LEVEL = 50  # records of lag that are none: what is on its way at any moment
@@ -51,9 +50,9 @@ class Arena:
     Args:
         stack: servers that are up; the store is emptied.
         folder: of this run alone; its name is part of the topic's.
+        session_s: after which the group gives a silent worker up.
         redis_url, bootstrap: what the workers use, where it is not the stack's own.
         worker, producer: settings of every one of them, beyond the usual.
-        worker_env: of the workers' environment, beyond ours.
     """
 
     def __init__(
@@ -62,12 +61,12 @@ class Arena:
         folder: Path,
         *,
         seed: int,
+        session_s: float = 10.0,
         plan: Plan | None = None,
         redis_url: str = "",
         bootstrap: str = "",
         worker: Mapping[str, Any] | None = None,
         producer: Mapping[str, Any] | None = None,
-        worker_env: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.stack = stack
@@ -75,7 +74,7 @@ class Arena:
         name = f"{folder.name}.{uuid.uuid4().hex[:6]}"  # a stack may outlive many runs
         self.topic, self.rejected_topic, self.group = f"faults.{name}", f"rejected.{name}", f"mien-workers.{name}"
         self.plan = plan or Plan(one_source_per_partition())
-        self.session_s = SESSION_S
+        self.session_s = session_s
         self.facts = Facts()
         self.workers: list[Child] = []
         self.producers: list[Child] = []
@@ -86,7 +85,6 @@ class Arena:
         self._redis_url = redis_url or stack.redis_url
         self._bootstrap = bootstrap or stack.bootstrap
         self._settings = {"worker": dict(worker or {}), "producer": dict(producer or {})}
-        self._env = dict(worker_env or {})
         self._ports: dict[str, int] = {}
         self._seen: dict[int, Metrics] = {}  # by process
         self._starts = 0
@@ -144,7 +142,7 @@ class Arena:
             "rejected": self.rejected_topic,
         }
         wanted = {**usual, **own, **self._settings["worker"], **settings}
-        child = Child(name, "bench.faults.worker_process", self._folder, wanted, self._env)
+        child = Child(name, "bench.faults.worker_process", self._folder, wanted)
         self.workers.append(child)
         self.watch.children.append(child)
         return self.start(child)

@@ -1,6 +1,5 @@
 """A worker or a producer as a process of its own, with a log, a control file and signals."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -19,9 +18,7 @@ GRACE_S = 20.0
 class Child:
     """A Python module run with a JSON file as its only argument."""
 
-    def __init__(
-        self, name: str, module: str, folder: Path, settings: Mapping[str, Any], env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, name: str, module: str, folder: Path, settings: Mapping[str, Any]) -> None:
         self.name = name
         self.settings = dict(settings)
         self.folder = folder
@@ -31,7 +28,6 @@ class Child:
         self._arguments = folder / f"{name}.json"
         self._arguments.write_bytes(msgspec.json.encode({**settings, "control": str(self.control.path)}))
         self._command = [sys.executable, "-m", module, str(self._arguments)]
-        self._env = {**os.environ, **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -50,7 +46,7 @@ class Child:
         self.tell()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=self._env
+                self._command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
             )
         return self
 

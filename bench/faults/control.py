@@ -14,6 +14,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     engine_fails: bool = False
     poison: bool = False  # every picture is one that the engine cannot bear
     unfetched: bool = False  # the client fetches nothing of one partition any more, and says nothing
+    clock_s: float = 0.0  # how far the wall clock is ahead
     stage: str = ""  # «before», «during» or «after» a commit: when this process signals itself
     at_commit: int = 0  # the n-th from now on
     signal: int = 0

@@ -151,7 +151,7 @@ def _chunks(server: "redis.Redis", keys: Keys, person: str) -> Iterator[tuple[st
     blobs: dict[str, list[tuple[int, bytes]]] = {}
     for name in map(_text, server.zrange(keys.chunks(person), 0, -1)):
         minute, schema_id = name.split(":")
-        body = server.get(keys.chunk(person, int(minute), schema_id)) or b""
+        body = bytes(server.get(keys.chunk(person, int(minute), schema_id)) or b"")  # type: ignore[arg-type]
         blobs.setdefault(schema_id, []).append((int(minute), body))
     yield from blobs.items()
 
@@ -191,7 +191,7 @@ def _flaws_of_buckets(
     return flaws
 
 
-def _count_and_words(body: bytes) -> tuple[int, ...]:
+def _count_and_words(body: Any) -> tuple[int, ...]:
     """Count and sums of the words in a bucket; the sum of the qualities between them is passed over."""
     count, _, *sums = np.frombuffer(body, "<u8").tolist()
     return (count, *sums)

@@ -83,7 +83,8 @@ class Relay:
             writer.transport.abort()
             return
         self._open |= {writer, far_writer}
-        await asyncio.gather(self._carry(reader, far_writer, UP), self._carry(far_reader, writer, DOWN))
+        with contextlib.suppress(asyncio.CancelledError):  # the end of the relay
+            await asyncio.gather(self._carry(reader, far_writer, UP), self._carry(far_reader, writer, DOWN))
         self._open -= {writer, far_writer}
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: str) -> None:

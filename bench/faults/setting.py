@@ -15,6 +15,8 @@ from bench.faults.report import Run
 from bench.faults.source import Plan, one_source_per_partition
 from mien.stack import Stack
 
+SHORT_SESSION_S = 6.0  # the least that a broker allows; workers have 10 unless told otherwise
+
 
 class Stacks:
     """Servers by shape, one set at a time: two cores bear no more. Closed at the end of the block."""
@@ -79,7 +81,8 @@ class Setting:
     @contextlib.contextmanager
     def arena(self, stack: Stack | None = None, **settings: Any) -> Iterator[Arena]:
         """An arena on the plain stack, or on this one."""
-        with Arena(stack or self.stacks.of(), self.folder, seed=self.seed, **settings) as arena:
+        session_s = self.seconds(SHORT_SESSION_S, 10)
+        with Arena(stack or self.stacks.of(), self.folder, seed=self.seed, session_s=session_s, **settings) as arena:
             yield arena
 
 

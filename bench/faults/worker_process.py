@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from kafka.consumer.subscription_state import TopicPartitionState
 
+from bench.faults import wall_clock  # before anything that keeps Python's own
 from bench.faults.control import Control
 from bench.faults.reading import NumberEngine, card
 from bench.faults.stages import Stages
@@ -61,12 +62,12 @@ def main(path: Path) -> int:
     settings = msgspec.json.decode(path.read_bytes(), type=Settings)
     control = Control(Path(settings.control))
     watch_s = min(10.0, settings.progress_s / 3)
-    own = {"progress_s": settings.progress_s, "watch_s": watch_s}
+    own: dict[str, Any] = {"progress_s": settings.progress_s, "watch_s": watch_s}
     if settings.assignor:
         own["assignor"] = settings.assignor
-    kafka_service.KafkaSettings = partial(KafkaSettings, **own)
+    vars(kafka_service)["KafkaSettings"] = partial(KafkaSettings, **own)
     read_major(settings.reads_major)
-    threading.Thread(target=forget_a_partition, args=(control, known_states()), daemon=True).start()
+    threading.Thread(target=obey, args=(control, known_states()), daemon=True).start()
     return serve(
         settings.of_worker(),
         lambda: Reader([NumberEngine(card(settings.model), control)]),
@@ -94,10 +95,20 @@ def known_states() -> "weakref.WeakSet[Any]":
     return states
 
 
-def forget_a_partition(control: Control, states: "weakref.WeakSet[Any]") -> None:
-    """Once told, do to one partition what kafka-python 3.0.0 to 3.0.8 did to those it kept in a rebalance (#3131)."""
-    while not control.read().unfetched:
+def obey(control: Control, states: "weakref.WeakSet[Any]") -> None:
+    """Do what the control file says of the clock and the client; the rest is looked up where it matters."""
+    forgot = False
+    while True:
         time.sleep(0.1)
+        told = control.read()
+        wall_clock.shift(told.clock_s)
+        if told.unfetched and not forgot:
+            forget_a_partition(states)
+        forgot = told.unfetched
+
+
+def forget_a_partition(states: "weakref.WeakSet[Any]") -> None:
+    """Do to one partition what kafka-python 3.0.0 to 3.0.8 did to those it kept in a rebalance (#3131)."""
     fetched = [state for state in states if state.is_fetchable()]
     for state in fetched[:1]:
         logging.warning("(as told) nothing more is fetched of one of %d partitions", len(fetched))

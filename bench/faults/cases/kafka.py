@@ -24,7 +24,7 @@ def frozen(setting: Setting, case: Case) -> Run:
         broker = arena.stack.processes["kafka-1"]
         began = time.monotonic()
         broker.stop()
-        time.sleep(setting.seconds(12, 60))
+        time.sleep(setting.seconds(9, 60))
         broker.cont()
         return back(arena, case, began)
 
@@ -37,7 +37,7 @@ def frozen_live(setting: Setting, case: Case) -> Run:
         broker = arena.stack.processes["kafka-1"]
         began = time.monotonic()
         broker.stop()
-        time.sleep(setting.seconds(12, 60))
+        time.sleep(setting.seconds(9, 60))
         broker.cont()
         run = back(arena, case, began)
         return case.unless(run, run.marked > 0, "nothing was dropped, so nothing was tried")

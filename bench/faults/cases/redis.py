@@ -26,7 +26,7 @@ def frozen(setting: Setting, case: Case) -> Run:
         server = arena.stack.processes["redis"]
         began = time.monotonic()
         server.stop()
-        stands_still(arena, setting.seconds(12, 60))
+        stands_still(arena, setting.seconds(9, 60))
         server.cont()
         return back(arena, case, began)
 
@@ -121,8 +121,7 @@ def split_brain(setting: Setting, case: Case) -> Run:
     ):
         arena.flow(workers=1)
         began = time.monotonic()
-        replica_way.faults.pause, replica_way.faults.refuse = {"up", "down"}, True
-        replica_way.reset()
+        replica_way.faults.pause = {"up", "down"}  # the primary finds out by the replica's silence
         still = arena.wait(lambda: is_still(arena, 2.0), 15, "end of writes to the old primary")
         arena.facts.notes.append(f"the old primary took writes for {still - 2.0:.1f} s more")
         before = list(arena.watch.positions)
@@ -179,14 +178,24 @@ def two_relays(stack: Stack, seed: int) -> Iterator[tuple[Relay, Relay]]:
     host, port = address(stack, "redis")
     primary, replica = redis.Redis.from_url(stack.redis_url), redis.Redis.from_url(stack.replica_url)
     with Relay(host, port, seed) as workers_way, Relay(host, port, seed + 1) as replica_way:
-        replica.execute_command("REPLICAOF", host, replica_way.port)
-        wait_for(lambda: "state=online" in str(primary.info("replication").get("slave0")), "replica in touch")
         try:
+            follow(replica, host, replica_way.port)
+            wait_for(lambda: primary.info("replication")["connected_slaves"] == 1, "primary with one replica")
             yield workers_way, replica_way
         finally:
             stack.processes["redis"].start()
-            replica.execute_command("REPLICAOF", host, port)
-    wait_for(lambda: replica.info("replication").get("master_link_status") == "up", "replica in touch again")
+            follow(replica, host, port)
+
+
+def follow(replica: "redis.Redis", host: str, port: int) -> None:
+    """Make it a replica of whoever listens there, and wait until it is in touch."""
+    replica.execute_command("REPLICAOF", host, port)
+
+    def in_touch() -> bool:
+        found = replica.info("replication")
+        return found.get("master_port") == port and found.get("master_link_status") == "up"
+
+    wait_for(in_touch, "replica in touch")
 
 
 def promote(arena: Arena, stack: Stack, workers_way: Relay, replica_way: Relay, reset: bool = True) -> None:

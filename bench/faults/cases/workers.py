@@ -23,7 +23,7 @@ def rebalance(setting: Setting, case: Case) -> Run:
             time.sleep(setting.chance.uniform(2, 5))
             second.kill() if turn % 2 else second.end()
             time.sleep(setting.chance.uniform(0, 1))
-            if time.monotonic() - began > setting.seconds(12, 300):
+            if time.monotonic() - began > setting.seconds(8, 300):
                 break
         since = time.monotonic()
         arena.recovered(since, arena.session_s + 20)
