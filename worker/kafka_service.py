@@ -31,7 +31,9 @@ def partitions_of(settings: WorkerSettings) -> int:
     Raises:
         LogUnavailable: no broker answers, or it does not know the topic.
     """
-    with closing(connected(KafkaConsumer, settings.bootstrap, CONNECT_S, metrics_enabled=False)) as consumer:
+    with closing(
+        connected(KafkaConsumer, settings.bootstrap, CONNECT_S, metrics_enabled=False, enable_auto_commit=False)
+    ) as consumer:
         try:
             partitions = consumer.partitions_for_topic(settings.topic)
         except KafkaError as error:
