@@ -39,6 +39,8 @@ def main(
     runs: list[Run] = []
     began = time.monotonic()
     with Stacks(folder / "stacks") as stacks:
+        if quick:
+            stacks.of(replica=True)  # serves every quick case: one start instead of two
         for case in by_stack(chosen):
             for seed in range(first, first + seeds):
                 run = one(case, Setting(seed, long, stacks, folder / f"row{case.row}-{case.slug}-{seed}"))

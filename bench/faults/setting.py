@@ -34,10 +34,10 @@ class Stacks:
         self._close()
 
     def of(self, **shape: Any) -> Stack:
-        """A stack of this shape (the arguments of `Stack`), all of its servers running."""
+        """A stack of at least this shape (the arguments of `Stack`), all of its servers running."""
         if not shape and self._given is not None:
             return _running(self._given)
-        if self._stack is None or shape != self._shape:
+        if self._stack is None or not shape.items() <= self._shape.items():
             self._close()
             name = "-".join([f"{key}{value}" for key, value in shape.items()]) or "plain"
             self._stack, self._shape = Stack(self._folder / name, **shape), shape
@@ -94,7 +94,7 @@ class Case:
     fault: str
     run: Callable[[Setting, "Case"], Run]
     quick: bool = False  # in CI's selection
-    servers: str = "1"  # cases of one kind run one after the other, as servers are slow to start
+    servers: str = "1 of each"  # cases of one kind run one after the other, as servers are slow to start
 
     @property
     def name(self) -> tuple[int, str]:

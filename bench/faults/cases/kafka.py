@@ -174,7 +174,7 @@ CASES = (
     Case(8, "broker frozen, files", frozen),
     Case(8, "broker frozen, live", frozen_live),
     Case(8, "broker down and started again", killed),
-    Case(9, "one of three brokers killed", leader_killed, servers="3"),
+    Case(9, "one of three brokers killed", leader_killed, servers="4 three brokers"),
     Case(9, "the only broker killed and restarted", restarted, quick=True),
     Case(10, "topic deleted and made anew", topic_replaced),
     Case(11, "retention passed the stored offset", retention_passed),

@@ -96,7 +96,7 @@ def functions_flushed(setting: Setting, case: Case) -> Run:
 
 def failover(setting: Setting, case: Case) -> Run:
     """The primary dies while its replica has not heard the last second; the replica takes over."""
-    stack = setting.stacks.of(replica=True, min_replicas=1)
+    stack = setting.stacks.of(replica=True)
     with (
         two_relays(stack, setting.seed) as (workers_way, replica_way),
         setting.arena(stack, redis_url=f"redis://{workers_way.address}/0") as arena,
@@ -235,8 +235,8 @@ def wait_for(so: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None
 CASES = (
     Case(16, "Redis frozen", frozen, quick=True),
     Case(16, "Redis killed and restarted", killed),
-    Case(17, "failover to a replica that is behind", failover, quick=True, servers="2"),
-    Case(18, "split brain", split_brain, servers="2"),
+    Case(17, "failover to a replica that is behind", failover, quick=True, servers="2 a replica"),
+    Case(18, "split brain", split_brain, servers="3 a quorum"),
     Case(19, "Redis out of memory", out_of_memory),
     Case(20, "Redis' disk full", disk_full),
     Case(21, "functions flushed", functions_flushed),

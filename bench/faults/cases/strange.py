@@ -69,7 +69,7 @@ def newer_wire(setting: Setting, case: Case) -> Run:
 
 def new_model(setting: Setting, case: Case) -> Run:
     """A failover takes readings back; they are made again by a worker with another model."""
-    stack = setting.stacks.of(replica=True, min_replicas=1)
+    stack = setting.stacks.of(replica=True)
     with (
         two_relays(stack, setting.seed) as (workers_way, replica_way),
         setting.arena(stack, redis_url=f"redis://{workers_way.address}/0") as arena,
@@ -99,5 +99,5 @@ CASES = (
     Case(25, "pictures of 2 MB", oversize),
     Case(27, "wall clock steps by ±1 h", clock_steps),
     Case(33, "records of newer versions", newer_wire),
-    Case(34, "model changes during a replay", new_model, servers="2"),
+    Case(34, "model changes during a replay", new_model, servers="2 a replica"),
 )
