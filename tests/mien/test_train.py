@@ -101,6 +101,7 @@ def test_recipes_are_listed(app: typer.Typer) -> None:
         (["evaluate", "nobody", "--data", "x.npz"], "'nobody' is no net of the zoo"),
         (["data", "prepare", "fer", "x", "--out", "y"], "no data set is called 'fer'"),
         (["data", "pack", "x", "y.zip"], "wanted .npz"),
+        (["data", "synthetic-action-units", "x", "--data", "nowhere"], "nowhere: no such folder"),
     ],
 )
 def test_bad_input_is_one_error(app: typer.Typer, words: list[str], wanted: str, tmp_path: Path) -> None:
