@@ -44,7 +44,7 @@ def main(
         for case in by_stack(chosen):
             for seed in range(first, first + seeds):
                 run = one(case, Setting(seed, long, stacks, folder / f"row{case.row}-{case.slug}-{seed}"))
-                console.print(line(run), style=None if run.passed else "red", markup=False)
+                console.print(line(run), style=None if run.passed else "red", markup=False, soft_wrap=True)
                 runs.append(run)
     form = f"{'long' if long else 'short'} form, {seeds} seeds, {(time.monotonic() - began) / 60:.1f} min"
     given = figures(runs, form)
@@ -52,7 +52,7 @@ def main(
     if json is not None:
         write_json(given, json)
     if out is not None:
-        out.write_text(page(given))
+        out.write_text(page(given, {case.name: case.about for case in chosen}))
     failed = [run for run in runs if not run.passed]
     if failed or keep:
         console.print(f"logs: {folder}")

@@ -27,6 +27,8 @@ from mien.stack.ports import free_port
 
 FLOW_S = 40.0  # for the first commits on every partition
 PATIENCE_S = 90.0  # for the rest of the log to be read
+BOUND_MIB = 512  # of a worker or a producer
+IDLE = 0.3  # of a core, while there is nothing to do but wait
 LEVEL = 50  # records of lag that are none: what is on its way at any moment
 
 
@@ -226,6 +228,8 @@ class Arena:
         self.end_producers()
         self.read_all()
         self.count()
+        for child in self.watch.children:
+            self.expect(child.peak_mib < BOUND_MIB, f"{child.name} took {child.peak_mib:.0f} MiB")
         for child in self.workers:
             child.measure()
             code = child.end() if child.exit_code is None else 0
@@ -307,6 +311,12 @@ class Arena:
         """Every running worker has to say that it is not ready."""
         ready = [child.name for child in self.workers if self.is_ready(child)]
         self.expect(not ready, f"{', '.join(ready)} says that it is ready during the fault")
+
+    def expect_idle(self, before: Sequence[tuple[Child, float]], seconds: float) -> None:
+        """While nothing can be done nobody may keep a core busy; what was taken is noted."""
+        busiest = max((child.cpu_s() - cpu_s) / seconds for child, cpu_s in before)
+        self.facts.notes.append(f"waiting took {busiest:.0%} of a core")
+        self.expect(busiest < IDLE, f"a waiting worker took {busiest:.0%} of a core, wanted less than {IDLE:.0%}")
 
     def expect_no_eviction(self) -> None:
         """The group has put no worker out: one that was comes back under another member id."""

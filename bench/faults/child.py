@@ -1,5 +1,6 @@
 """A worker or a producer as a process of its own, with a log, a control file and signals."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -94,6 +95,14 @@ class Child:
     def is_stopped(self) -> bool:
         """Is it frozen?"""
         return self._status("State").startswith(("T", "t"))
+
+    def cpu_s(self) -> float:
+        """Processor time it has taken so far."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def measure(self) -> None:
         """Note its peak memory."""

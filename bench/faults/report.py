@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,14 +85,19 @@ def write_json(given: Figures, path: Path) -> None:
     path.write_bytes(b"\n".join(lines) + b"\n")
 
 
-def page(given: Figures) -> str:
-    """The Markdown page."""
+def page(given: Figures, about: Mapping[tuple[int, str], str]) -> str:
+    """The Markdown page; `about` says what each fault (row, name) is."""
     rows = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     rows += ["| " + " | ".join(cells) + " |" for cells in map(_cells, by_row(given.runs))]
     failed = [f"* Row {run.row}, {run.fault}, seed {run.seed}: {run.why}" for run in given.runs if not run.passed]
     tail = ["\n## Runs that did not pass\n", *failed] if failed else []
+    known = {(run.row, run.fault) for run in given.runs}
+    faults = [
+        "\n## What each fault is\n",
+        *(f"* {row}, {name}: {text}" for (row, name), text in about.items() if (row, name) in known),
+    ]
     where = f"{given.form}; {given.machine}; {given.date}. Figures are the worst of each row's runs, not the mean.\n"
-    return "\n".join([HEAD, where, *rows, LEGEND, ELSEWHERE, *tail]) + "\n"
+    return "\n".join([HEAD, where, *rows, LEGEND, ELSEWHERE, *tail, *faults]) + "\n"
 
 
 ELSEWHERE = """Row 26 (a corrupt or foreign engine file) is held by `tests/models/engines/test_plans.py` and

@@ -102,6 +102,11 @@ class Case:
         return self.row, self.fault
 
     @property
+    def about(self) -> str:
+        """What is done, in a sentence."""
+        return " ".join((self.run.__doc__ or "").split())
+
+    @property
     def slug(self) -> str:
         """The fault as part of a name."""
         return re.sub("[^a-z0-9]+", "-", self.fault.lower()).strip("-")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from bench.faults.arena import Arena
 from bench.faults.relay import Relay
@@ -78,7 +79,8 @@ def events(setting: Setting, arena: Arena, relay: Relay) -> list[Event]:
 
     def no_functions() -> None:
         if store.is_running() and not store.is_stopped():
-            arena.server().execute_command("FUNCTION", "FLUSH", "SYNC")
+            server: Any = arena.server()
+            server.execute_command("FUNCTION", "FLUSH", "SYNC")
 
     return [
         Event("worker killed", kill_worker, _nothing, 0.1),

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import redis
 
@@ -89,8 +90,9 @@ def functions_flushed(setting: Setting, case: Case) -> Run:
         arena.flow()
         time.sleep(setting.chance.uniform(0, 1))
         began = time.monotonic()
-        arena.server().execute_command("FUNCTION", "FLUSH", "SYNC")
-        arena.server().execute_command("SCRIPT", "FLUSH", "SYNC")
+        server: Any = arena.server()
+        server.execute_command("FUNCTION", "FLUSH", "SYNC")
+        server.execute_command("SCRIPT", "FLUSH", "SYNC")
         return back(arena, case, began, within_s=5.0)
 
 
@@ -149,10 +151,12 @@ def stands_still(arena: Arena, seconds: float) -> None:
     Raises:
         RunFailed: something was written.
     """
+    idle = [(child, child.cpu_s()) for child in arena.workers]
     time.sleep(seconds / 2)
     before = list(arena.watch.positions)
     time.sleep(seconds / 2)
     arena.expect_unready()
+    arena.expect_idle(idle, seconds)
     if arena.watch.positions != before:
         raise RunFailed(f"the store moved from {before} to {arena.watch.positions} during the fault")
 
@@ -187,13 +191,13 @@ def two_relays(stack: Stack, seed: int) -> Iterator[tuple[Relay, Relay]]:
             follow(replica, host, port)
 
 
-def follow(replica: "redis.Redis", host: str, port: int) -> None:
+def follow(replica: Any, host: str, port: int) -> None:
     """Make it a replica of whoever listens there, and wait until it is in touch."""
     replica.execute_command("REPLICAOF", host, port)
 
     def in_touch() -> bool:
         found = replica.info("replication")
-        return found.get("master_port") == port and found.get("master_link_status") == "up"
+        return bool(found.get("master_port") == port and found.get("master_link_status") == "up")
 
     wait_for(in_touch, "replica in touch")
 
@@ -201,7 +205,7 @@ def follow(replica: "redis.Redis", host: str, port: int) -> None:
 def promote(arena: Arena, stack: Stack, workers_way: Relay, replica_way: Relay, reset: bool = True) -> None:
     """The replica forgets its primary, with what was on its way; the workers are sent to it."""
     replica_way.reset()
-    replica = redis.Redis.from_url(stack.replica_url)
+    replica: Any = redis.Redis.from_url(stack.replica_url)
     replica.execute_command("REPLICAOF", "NO", "ONE")
     arena.watch.redis_url = stack.replica_url
     if reset:
