@@ -37,13 +37,22 @@ class Keys:
 
     @property
     def schemas(self) -> str:
-        """Hash: id -> JSON of the ReadingSchema."""
+        """Hash: name -> JSON of the ReadingSchema; a name is its id, or that of a layer (`contract.layers`)."""
         return f"mien:{{{self.partition}}}:schemas"
 
     @property
     def erased(self) -> str:
         """Set of people who are forgotten."""
         return f"mien:{{{self.partition}}}:erased"
+
+    @property
+    def rescored(self) -> str:
+        """Hash: schema id -> rank of its layer (`contract.layers`), of what was read again."""
+        return f"mien:{{{self.partition}}}:rescored"
+
+    def rescoring(self, schema: str) -> str:
+        """Hash: log, epoch, next_offset of the rescoring under this schema."""
+        return f"mien:{{{self.partition}}}:rescoring:{schema}"
 
     def sessions(self, source: str) -> str:
         """Set of session ids of a source."""
@@ -70,7 +79,7 @@ class Keys:
         return f"mien:{{{self.partition}}}:person:{escaped(person)}"
 
     def chunks(self, person: str) -> str:
-        """Sorted set of «chunk:schema id», by chunk number; the chunk itself may have expired."""
+        """Sorted set of «chunk:name», by chunk number, the name as in `schemas`; the chunk itself may have expired."""
         return f"mien:{{{self.partition}}}:chunks:{escaped(person)}"
 
     def chunk(self, person: str, chunk: int, schema: str) -> str:

@@ -1,6 +1,6 @@
 """The SQLite layout that the worker writes and the query layer reads."""
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 APPLICATION_ID = 0x4D69656E  # «Mien», in the file header, so that another program's file is recognised
 
 SCHEMA = """
@@ -27,7 +27,7 @@ CREATE TABLE people (
     picture BLOB, picture_quality REAL
 ) WITHOUT ROWID;
 CREATE INDEX people_by_source ON people (source, first_time);
-CREATE TABLE reading_schemas (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE reading_schemas (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;  -- or a layer's name
 CREATE TABLE chunks (                       -- in parts, so that an append rewrites little
     person TEXT NOT NULL, chunk INTEGER NOT NULL, reading_schema TEXT NOT NULL, part INTEGER NOT NULL DEFAULT 0,
     points BLOB NOT NULL,
@@ -40,11 +40,20 @@ CREATE TABLE gaps (
 ) WITHOUT ROWID;
 CREATE TABLE erased (person TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_RESCORINGS = """
+CREATE TABLE rescorings (                   -- stretches read again; their points lie in layers (contract.layers)
+    log TEXT NOT NULL, partition INTEGER NOT NULL, reading_schema TEXT NOT NULL,
+    rank INTEGER NOT NULL, epoch INTEGER NOT NULL, next_offset INTEGER NOT NULL,
+    PRIMARY KEY (log, partition, reading_schema)
+) WITHOUT ROWID;
+"""
+SCHEMA += _RESCORINGS
 
 MIGRATIONS = {
     1: """
 ALTER TABLE partitions ADD COLUMN rejected INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE partitions ADD COLUMN shed INTEGER NOT NULL DEFAULT 0;
-"""
+""",
+    2: _RESCORINGS,
 }
 """What makes a layout of this version the next one; a file of any older layout can be read as it is."""

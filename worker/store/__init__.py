@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from contract.readings import Entry, PassedReason, ReadingSchema
+from contract.readings import Entry, PassedReason, Point, ReadingSchema
+
+RESCORED_AT_ONCE = 128  # points of one call; more would hold up the workers' commits
 
 
 class Outcome(StrEnum):
@@ -78,4 +80,49 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of the store; what was applied stays."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rescoring:
+    """A partition taken over to be read again: rescorings of it under older epochs are fenced from now on."""
+
+    epoch: int
+    next_offset: int  # the first record to read again
+    until: int  # what the workers had applied when it was taken; 0: nothing
+    layer: str  # where its points lie, a name of `contract.layers`
+
+
+class RescoringStore(Protocol):
+    """A store whose stretches can be read again by other nets, beside workers that go on.
+
+    A rescoring adds readings of frames that the workers have stored, in a layer of its own; whatever else the store
+    holds stays as it is: marks, people, gaps, progress, pictures, positions. The rule that makes it exactly once: a
+    point is added where the layer has fewer of its person and frame than the workers have stored. So nothing that was
+    rejected, shed, erased or has expired comes in, and nothing comes twice, whatever is repeated.
+    """
+
+    def take_rescoring(self, log: str, partition: int, schema: ReadingSchema) -> Rescoring:
+        """The partition for this schema under a new epoch; its workers are left alone.
+
+        Raises:
+            LogReplaced: the store follows another log there.
+        """
+        ...
+
+    def rescore(
+        self,
+        log: str,
+        partition: int,
+        *,
+        taken: Rescoring,
+        previous_offset: int,
+        next_offset: int,
+        points: Sequence[Point],
+        schema: ReadingSchema,
+    ) -> Outcome:
+        """Apply the readings of the records `previous_offset` .. `next_offset - 1`, pictures aside: all or nothing.
+
+        STALE also where the workers have not applied as much (any more).
+        """
         ...

@@ -1,6 +1,7 @@
--- The two calls by which a worker changes a partition. Every key is read, and so checked, before the first write:
+-- The calls by which a worker, or a rescoring, changes a partition. Every key is read, and so checked, before the first write:
 -- behind it nothing can fail, and a call that fails has changed nothing. Numbers that must be exact travel as text.
--- The layout is that of contract/keys.py; the caller is worker/store/redis.py, the batch is packed by redis_call.py.
+-- The layout is that of contract/keys.py; the callers are worker/store/redis.py and redis_rescoring.py, the batch is
+-- packed by redis_call.py.
 
 local BATCH, BYTES = 5, 6  -- their places among the arguments of commit; the batch names bytes by first and last
 
@@ -255,11 +256,7 @@ local function write_erasures(keys, erasures)
   end
 end
 
-local function write_person(keys, args, person, schema, retention)
-  redis.call('HSET', keys[person.key], unpack(person.fields))
-  if person.moved then
-    redis.call('ZADD', keys[person.people], person.first, person.name)
-  end
+local function write_points(keys, args, person, schema, retention)
   for _, chunk in ipairs(person.parts) do
     redis.call('APPEND', keys[chunk[1]], string.sub(args[BYTES], chunk[3], chunk[4]))
     if chunk.first then
@@ -276,6 +273,14 @@ local function write_person(keys, args, person, schema, retention)
   end
 end
 
+local function write_person(keys, args, person, schema, retention)
+  redis.call('HSET', keys[person.key], unpack(person.fields))
+  if person.moved then
+    redis.call('ZADD', keys[person.people], person.first, person.name)
+  end
+  write_points(keys, args, person, schema, retention)
+end
+
 local function write(keys, args, plan)
   local batch, passed = plan.batch, plan.passed
   redis.call('HSET', keys[1], 'next_offset', args[4],
@@ -287,6 +292,67 @@ local function write(keys, args, plan)
   end
   for _, person in ipairs(plan.people) do
     write_person(keys, args, person, batch.schema, batch.retention)
+  end
+end
+
+-- keys: position, rescoring, rescored; args: log, schema id
+local function taken_rescoring(keys, args)
+  permitted(keys[2])
+  local main = asked('HMGET', keys[1], 'log', 'next_offset')
+  if main[1] and main[1] ~= args[1] then
+    answer('REPLACED', main[1], main[2])
+  end
+  local own = asked('HMGET', keys[2], 'log', 'epoch', 'next_offset')
+  local clock = redis.call('TIME')
+  local epoch = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+  epoch = math.max(epoch, (number_in(keys[2], 'epoch', own[2]) or 0) + 1)
+  local rank = asked('HGET', keys[3], args[2]) or whole(asked('HLEN', keys[3]) + 1)
+  local next_offset = own[1] == args[1] and own[3] or '0'
+  redis.call('HSET', keys[2], 'log', args[1], 'epoch', whole(epoch), 'next_offset', next_offset)
+  redis.call('HSET', keys[3], args[2], rank)
+  return {'TAKEN', whole(epoch), next_offset, main[2] or '0', rank}
+end
+
+local function check_rescoring(keys, args, batch)
+  local own = asked('HMGET', keys[batch.rescoring], 'log', 'epoch', 'next_offset')
+  local main = asked('HMGET', keys[1], 'log', 'epoch', 'next_offset')
+  if own[1] ~= args[1] or own[2] ~= args[2] or main[1] ~= args[1] then
+    answer('FENCED')
+  end
+  if own[3] ~= args[3] or number_in(keys[1], 'next_offset', main[3]) < tonumber(args[4]) then
+    answer('STALE', own[3])
+  end
+  if main[2] ~= batch.main then -- what was read of the workers' points may be rolled back and made anew
+    answer('INDEX')
+  end
+end
+
+-- keys and args as of planned; only people who are still there are read again, for as long as they have left
+local function planned_rescoring(keys, args)
+  permitted(keys[1])
+  local batch, kept = cmsgpack.unpack(args[BATCH]), {}
+  check_rescoring(keys, args, batch)
+  asked('HEXISTS', keys[4], batch.schema)
+  local forgotten = #batch.names > 0 and asked('SMISMEMBER', keys[5], unpack(batch.names))
+  for i, person in ipairs(batch.people) do
+    if forgotten[i] == 0 and asked('HEXISTS', keys[person.key], 'points') == 1 then
+      person.left = asked('TTL', keys[person.key])
+      check_chunks(keys, person, batch.stride)
+      check_buckets(keys, args, person.buckets)
+      kept[#kept + 1] = person
+    end
+  end
+  return {batch = batch, people = kept}
+end
+
+local function write_rescoring(keys, args, plan)
+  local batch = plan.batch
+  redis.call('HSET', keys[batch.rescoring], 'next_offset', args[4])
+  if #plan.people > 0 then
+    redis.call('HSET', keys[4], batch.schema, string.sub(args[BYTES], batch.body[1], batch.body[2]))
+  end
+  for _, person in ipairs(plan.people) do
+    write_points(keys, args, person, batch.schema, person.left == 0 and 1 or person.left)
   end
 end
 
@@ -303,11 +369,25 @@ local function take(keys, args)
   return refusal or found
 end
 
+local function take_rescoring(keys, args)
+  local refusal, found = guarded(taken_rescoring, keys, args)
+  return refusal or found
+end
+
 local function commit(keys, args)
   local refusal, plan = guarded(planned, keys, args)
   if refusal then
     return refusal
   end
   write(keys, args, plan)
+  return {'APPLIED'}
+end
+
+local function rescore(keys, args)
+  local refusal, plan = guarded(planned_rescoring, keys, args)
+  if refusal then
+    return refusal
+  end
+  write_rescoring(keys, args, plan)
   return {'APPLIED'}
 end

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from contract.errors import BadStore, LogReplaced, StoreTooNew, StoreUnavailable
 from contract.keys import LAYOUT, LAYOUT_VERSION, Keys
 from contract.labels import GapReason
+from contract.points import packed
 from contract.readings import Entry, PassedReason, Point, ReadingSchema
 from contract.topics import PARTITIONS, partition_of
-from worker.store import Lease, Outcome
+from worker.store import Lease, Outcome, Rescoring, redis_rescoring
 from worker.store.check import BadBatch, checked
 from worker.store.fold import Changes, SessionKey, changes_of, sessions_of
 from worker.store.redis_call import Call, Indexed, SchemaText
@@ -114,6 +115,35 @@ class RedisStore:
                 return outcome
             offset += len(part)
         return Outcome.APPLIED
+
+    def take_rescoring(self, log: str, partition: int, schema: ReadingSchema) -> Rescoring:
+        """The partition to be read again with this schema, under a new epoch; its workers are left alone."""
+        try:
+            return redis_rescoring.take(self._server, log, partition, schema)
+        except redis_rescoring.UnexpectedAnswer as answer:
+            raise self._bad(_texts(answer.args[0]), partition) from None
+
+    def rescore(
+        self,
+        log: str,
+        partition: int,
+        *,
+        taken: Rescoring,
+        previous_offset: int,
+        next_offset: int,
+        points: Sequence[Point],
+        schema: ReadingSchema,
+    ) -> Outcome:
+        """Add readings of what the workers have stored, or say why not; see `RescoringStore`."""
+        try:
+            rows = checked(points, schema, 0, len(points)) if points else packed([])
+            offsets = (previous_offset, next_offset)
+            return redis_rescoring.rescore(self._server, log, partition, taken, offsets, points, rows, schema)
+        except BadBatch as flaw:
+            _log.error("refused readings of partition %d of log %s: %s", partition, log, flaw)
+            return Outcome.REFUSED
+        except redis_rescoring.UnexpectedAnswer as answer:
+            raise self._bad(_texts(answer.args[0]), partition) from None
 
     def passed(self, log: str, partition: int) -> dict[PassedReason, int]:
         """How many deliveries of a partition were passed over, by reason."""

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ _encode = msgspec.msgpack.Encoder().encode
 class SchemaText:
     """A reading schema as it is stored."""
 
-    id: str
+    id: str  # or the name of a layer
     body: bytes  # JSON
 
 
@@ -70,6 +70,37 @@ class Call:
                 "body": self._span(schema.body),
                 "stride": rows.dtype.itemsize,
                 "retention": retention_s or 0,
+            }
+        )
+
+    def rescoring(
+        self,
+        rescoring: str,
+        main_epoch: str,
+        places: Mapping[tuple[str, int], Sequence[int]],
+        rows: NDArray[np.void],
+        layer: SchemaText,
+    ) -> bytes:
+        """The batch of a rescoring: rows in these places, by (person, chunk), for a layer.
+
+        Args:
+            rescoring: the key that holds its position.
+            main_epoch: of the partition when was looked which points are stored.
+        """
+        place = self._key(rescoring)
+        people = list(self._points(places, rows, layer.id))
+        for person in people:
+            first, last = person["own"]
+            person["own"] = (first + 2, last)  # the person and the index last as long as before
+        return _encode(
+            {
+                "rescoring": place,
+                "main": main_epoch,
+                "names": [person["name"] for person in people],
+                "people": people,
+                "schema": layer.id,
+                "body": self._span(layer.body),
+                "stride": rows.dtype.itemsize,
             }
         )
 
@@ -143,20 +174,40 @@ class Call:
     def _people(
         self, changes: Changes, rows: NDArray[np.void], place: Mapping[SessionKey, int], schema: str
     ) -> list[dict[str, Any]]:
-        if not changes.rows:
-            return []
+        people = []
+        for person in self._points(changes.rows, rows, schema):
+            added = seen(changes.people[person["name"]])
+            person |= {
+                "people": self._shared_key(self._names.people(added.source)),
+                "source": added.source,
+                "session": added.session,
+                "first": str(added.first_time),
+                "last": str(added.last_time),
+                "points": added.points,
+                "pictures": [
+                    (place[point.source, point.session], repr(float(point.quality.overall)), *self._span(picture))
+                    for point, picture in _best(added.pictured)
+                ],
+            }
+            people.append(person)
+        return people
+
+    def _points(
+        self, places: Mapping[tuple[str, int], Sequence[int]], rows: NDArray[np.void], schema: str
+    ) -> Iterator[dict[str, Any]]:
+        """Per person, where the rows of these places, by (person, chunk), go, and what buckets they add to."""
+        if not places:
+            return
         chunks: dict[str, list[int]] = {}
-        for person, chunk in changes.rows:
+        for person, chunk in places:
             chunks.setdefault(person, []).append(chunk)
-        order = [row for person, own in chunks.items() for chunk in own for row in changes.rows[person, chunk]]
-        counts = [len(changes.rows[person, chunk]) for person, own in chunks.items() for chunk in own]
+        order = [row for person, own in chunks.items() for chunk in own for row in places[person, chunk]]
+        counts = [len(places[person, chunk]) for person, own in chunks.items() for chunk in own]
         ordered = rows[order]
         sums = _Sums(ordered, counts, self._span)
         at, _ = self._span(ordered.tobytes())
         size, group = rows.dtype.itemsize, 0
-        people = []
         for person, own in chunks.items():
-            points = changes.people[person]
             names = self._names.person(person)
             first = self._key(names.person)
             chunks_key = self._key(names.chunks)
@@ -170,29 +221,15 @@ class Call:
                     key = self._key(self._names.buckets(person, schema, level, slab))
                     buckets.append((key, slot, first_place, last_place))
                 at, group = end, group + 1
-            last = len(self.keys)
-            added = seen(points)
-            people.append(
-                {
-                    "key": first,
-                    "chunks": chunks_key,
-                    "people": self._shared_key(self._names.people(added.source)),
-                    "name": person,
-                    "source": added.source,
-                    "session": added.session,
-                    "first": str(added.first_time),
-                    "last": str(added.last_time),
-                    "points": added.points,
-                    "pictures": [
-                        (place[point.source, point.session], repr(float(point.quality.overall)), *self._span(picture))
-                        for point, picture in _best(added.pictured)
-                    ],
-                    "parts": parts,
-                    "buckets": buckets,
-                    "own": (first, last),
-                }
-            )
-        return people
+            own_keys = (first, len(self.keys))
+            yield {
+                "name": person,
+                "key": first,
+                "chunks": chunks_key,
+                "parts": parts,
+                "buckets": buckets,
+                "own": own_keys,
+            }
 
 
 class _Sums:

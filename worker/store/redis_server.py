@@ -18,13 +18,14 @@ from contract.errors import BadRequest, BadStore, StoreUnavailable
 
 LIBRARY = "mien_v1"
 TAKE, COMMIT = "mien_take_v1", "mien_commit_v1"
+TAKE_RESCORING, RESCORE = "mien_take_rescoring_v1", "mien_rescore_v1"
 MINIMUM = (6, 2)
 FUNCTIONS_SINCE = (7, 0)
 SAFE_SINCE = {(7, 2): 14, (7, 4): 9, (8, 2): 6, (8, 4): 3, (8, 6): 3}  # of CVE-2025-49844 to 2026-25243
 CONNECT_S, ANSWER_S = 1.0, 1.5
 
 _BODY = Path(__file__).with_name("mien_v1.lua").read_text()
-_STEPS = {TAKE: "take", COMMIT: "commit"}
+_STEPS = {TAKE: "take", COMMIT: "commit", TAKE_RESCORING: "take_rescoring", RESCORE: "rescore"}
 _SCRIPTS = {name: f"{_BODY}\nreturn {step}(KEYS, ARGV)\n" for name, step in _STEPS.items()}
 _SHA = {name: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest() for name, script in _SCRIPTS.items()}
 _CODE = (
@@ -84,7 +85,7 @@ class RedisServer:
             self._functions = version[:2] >= FUNCTIONS_SINCE
 
     def call(self, name: str, keys: Sequence[str], args: Sequence[str | bytes]) -> list[Any]:
-        """The answer of TAKE or COMMIT, loading them once where the server does not know them."""
+        """The answer of one of our calls, loading them once where the server does not know them."""
         with self.translated():
             try:
                 return self._called(name, keys, args)

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.labels import GapReason
+from contract.layers import layer_name
+from contract.points import packed
 from contract.readings import Entry, PassedReason, Point, ReadingSchema
-from worker.store import Lease, Outcome
+from worker.store import Lease, Outcome, Rescoring
 from worker.store.check import BadBatch, checked
 from worker.store.fold import Changes, SessionKey, changes_of, seen, sessions_of
+from worker.store.rescoring import dtype_of, grouped, missing
 from worker.store.sqlite_file import emptied_log, lock_writer, open_file, transaction, translated, unlock_writer
 
 PART_BYTES = 2048  # a part that has grown beyond is left alone; half a page keeps an append within one or two pages
@@ -94,6 +97,49 @@ class SqliteStore:
         self._clear_log()
         return Outcome.APPLIED
 
+    def take_rescoring(self, log: str, partition: int, schema: ReadingSchema) -> Rescoring:
+        """The partition to be read again with this schema, under a new epoch; its workers are left alone."""
+        with self._turn, translated(self._path), transaction(self._connection):
+            _, until = self._position(log, partition) or (0, 0)
+            rank, epoch, next_offset = self._rescoring(log, partition, schema.id) or (self._rank(schema.id), 0, 0)
+            self._connection.execute(
+                "INSERT INTO rescorings (log, partition, reading_schema, rank, epoch, next_offset) "
+                "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET epoch = excluded.epoch",
+                (log, partition, schema.id, rank, epoch + 1, next_offset),
+            )
+        return Rescoring(epoch + 1, next_offset, until, layer_name(schema.id, rank))
+
+    def rescore(
+        self,
+        log: str,
+        partition: int,
+        *,
+        taken: Rescoring,
+        previous_offset: int,
+        next_offset: int,
+        points: Sequence[Point],
+        schema: ReadingSchema,
+    ) -> Outcome:
+        """Add readings of what the workers have stored, or say why not; see `RescoringStore`."""
+        with self._turn, translated(self._path), transaction(self._connection):
+            _, until = self._position(log, partition) or (0, 0)
+            _, epoch, offset = self._rescoring(log, partition, schema.id) or (0, 0, 0)
+            if taken.epoch != epoch:
+                return Outcome.FENCED
+            if previous_offset != offset or next_offset > until:
+                return Outcome.STALE
+            try:
+                rows = checked(points, schema, 0, len(points)) if points else packed([])
+            except BadBatch as flaw:
+                _log.error("refused readings of partition %d of log %s: %s", partition, log, flaw)
+                return Outcome.REFUSED
+            self._rescore(points, rows, taken.layer, schema)
+            self._connection.execute(
+                "UPDATE rescorings SET next_offset = ? WHERE log = ? AND partition = ? AND reading_schema = ?",
+                (next_offset, log, partition, schema.id),
+            )
+        return Outcome.APPLIED
+
     def passed(self, log: str, partition: int) -> dict[PassedReason, int]:
         """How many deliveries of a partition were passed over, by reason."""
         query = "SELECT rejected, shed FROM partitions WHERE log = ? AND partition = ?"
@@ -143,6 +189,36 @@ class SqliteStore:
         query = "SELECT epoch, next_offset FROM partitions WHERE log = ? AND partition = ?"
         row: tuple[int, int] | None = self._connection.execute(query, (log, partition)).fetchone()
         return row
+
+    def _rescoring(self, log: str, partition: int, schema_id: str) -> tuple[int, int, int] | None:
+        """(rank, epoch, next offset) of a rescoring; None: never taken."""
+        query = "SELECT rank, epoch, next_offset FROM rescorings WHERE log = ? AND partition = ? AND reading_schema = ?"
+        row: tuple[int, int, int] | None = self._connection.execute(query, (log, partition, schema_id)).fetchone()
+        return row
+
+    def _rank(self, schema_id: str) -> int:
+        """Of the schema's layer, the next one where it has none yet."""
+        query = (
+            "SELECT coalesce(max(CASE reading_schema WHEN ? THEN rank END), count(DISTINCT reading_schema) + 1) "
+            "FROM rescorings"
+        )
+        rank: int = self._connection.execute(query, (schema_id,)).fetchone()[0]
+        return rank
+
+    def _rescore(self, points: Sequence[Point], rows: NDArray[np.void], layer: str, schema: ReadingSchema) -> None:
+        schemas = self._connection.execute("SELECT id, body FROM reading_schemas").fetchall()
+        dtypes = {name: dtype_of(body) for name, body in schemas}
+        for (person, chunk), numbers in grouped(points).items():
+            stored: dict[str, bytes] = {}
+            query = "SELECT reading_schema, points FROM chunks WHERE person = ? AND chunk = ? ORDER BY part"
+            for name, part in self._connection.execute(query, (person, chunk)):
+                stored[name] = stored.get(name, b"") + part
+            if kept := missing(numbers, rows, stored, layer, dtypes):
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO reading_schemas (id, body) VALUES (?, ?)",
+                    (layer, msgspec.json.encode(schema)),
+                )
+                self._append(person, chunk, layer, rows[kept].tobytes())
 
     def _high_water(self, key: SessionKey) -> int | None:
         row = self._connection.execute(

@@ -29,9 +29,15 @@ class Contents:
     sessions: dict[tuple[str, str], dict[str, object]] = field(default_factory=dict)
     people: dict[str, dict[str, object]] = field(default_factory=dict)
     points: dict[str, list[Packed]] = field(default_factory=dict)  # in the order of the log within a minute
+    layers: dict[str, dict[str, list[Packed]]] = field(default_factory=dict)  # points of those read again, by name
     gaps: set[tuple[str, str, int, int, int, str]] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
     passed: Counter[str] = field(default_factory=Counter)  # over all partitions
+
+    def at(self, name: str, person: str) -> list[Packed]:
+        """The points of a person under a schema's or a layer's name."""
+        points = self.layers.setdefault(name, {}) if "+" in name else self.points
+        return points.setdefault(person, [])
 
 
 class Harness(Protocol):
@@ -136,11 +142,12 @@ def read_contents(connection: sqlite3.Connection) -> Contents:
     found.gaps = {tuple(row) for row in connection.execute("SELECT * FROM gaps")}
     rejected, shed = connection.execute("SELECT sum(rejected), sum(shed) FROM partitions").fetchone()
     found.passed = Counter(rejected=rejected or 0, shed=shed or 0)
-    for row in connection.execute("SELECT person, chunk, points FROM chunks ORDER BY person, chunk, part"):
+    query = "SELECT person, chunk, reading_schema, points FROM chunks ORDER BY person, chunk, part"
+    for row in connection.execute(query):
         assert isinstance(row["points"], bytes)
         size = struct.calcsize("<II4h3B3b3H")
         packed = [row["points"][at : at + size] for at in range(0, len(row["points"]), size)]
-        found.points.setdefault(row["person"], []).extend((row["chunk"], one) for one in packed)
+        found.at(row["reading_schema"], row["person"]).extend((row["chunk"], one) for one in packed)
     return found
 
 

@@ -28,6 +28,8 @@ def read_redis(client: "redis.Redis", into: Any) -> None:
         if kind == "position":
             into.passed.update({f: int(value.get(f"passed:{f}".encode(), 0)) for f in ("rejected", "shed")})
             del found[kind][()]
+        if kind in ("rescored", "rescoring"):
+            found[kind].clear()
         if kind in ("sources", "schemas", "erased", "born"):
             one = found[kind].pop(())
             found[f"all {kind}"].setdefault((), []).extend(one if kind != "born" else [one])
@@ -42,11 +44,11 @@ def read_redis(client: "redis.Redis", into: Any) -> None:
         for sequence, (begin, end, reason) in ((sequence, gap.split()) for sequence, gap in gaps.items())
     }
     size = struct.calcsize(POINT)
-    for person, chunk, _ in sorted(found["chunk"], key=lambda key: (key[0], int(key[1]))):
-        body = found["chunk"][person, chunk, _]
+    for person, chunk, name in sorted(found["chunk"], key=lambda key: (key[0], int(key[1]))):
+        body = found["chunk"][person, chunk, name]
         assert body
         cut = [body[at : at + size] for at in range(0, len(body), size)]
-        into.points.setdefault(person, []).extend((int(chunk), one) for one in cut)
+        into.at(name, person).extend((int(chunk), one) for one in cut)
     assert_indices(found, into)
 
 

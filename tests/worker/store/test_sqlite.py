@@ -215,6 +215,7 @@ def test_a_store_of_the_first_layout_goes_on_with_the_counters_of_ours(path: Pat
     with sqlite3.connect(path) as older:
         older.execute("ALTER TABLE partitions DROP COLUMN rejected")
         older.execute("ALTER TABLE partitions DROP COLUMN shed")
+        older.execute("DROP TABLE rescorings")
         older.execute("PRAGMA user_version = 1")
     older.close()
 
