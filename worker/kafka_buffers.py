@@ -88,8 +88,9 @@ class Buffers:
         self._changed = threading.Condition(threading.Lock())
 
     def assign(self, word: Assigned) -> None:
-        """The partition is ours, its queue closed."""
+        """The partition is ours, its queue empty and closed."""
         with self._changed:
+            self._forget(word.partition)
             self._queues[word.partition] = _Queue()
             self._say(word)
 

@@ -29,6 +29,8 @@ RETRY_S = 0.2  # after an error that may pass
 SETTLE_S = 1.0  # between two attempts to learn where a partition begins and ends
 RECONNECT_S = (0.5, 10.0)  # the first and the longest wait for a broker when a new consumer is made
 BAD_SUMS = 3  # new consumers for the same corrupt batch; it may have been the wire
+GIVE_UPS = 10  # new consumers for any other error, word for word the same
+FORGET_S = 120.0  # after so long without a failure none counts any more
 GRIEVOUS = (AuthorizationError, InconsistentGroupProtocolError)  # no repetition helps, somebody has to act
 
 _log = logging.getLogger(__name__)
@@ -62,7 +64,8 @@ class Poller:
         self._expired_to: dict[int, int] = {}
         self._told: dict[int, int] = {}  # what was committed to the group
         self._watched_at = self._committed_at = clock()
-        self._bad_sums = 0
+        self._failures: dict[str, int] = {}  # new consumers, by what befell the one before
+        self._failed_at = clock()
 
     def rewind(self, partition: int, offset: int) -> None:
         """Fetch the partition from there on, soon; for any thread."""
@@ -180,17 +183,16 @@ class Poller:
         except GRIEVOUS as error:
             raise LogUnavailable(f"Kafka refuses us: {type(error).__name__}: {error}") from error
         except CorruptRecordError as error:
-            self._count_bad_sum(error)
+            self._count_failure(error, BAD_SUMS)
             self._recycle(str(error))  # the client would turn in circles over such a batch
         except RetriableError as error:
             _log.warning("polling %s: %s: %s", self._settings.topic, type(error).__name__, error)
             self._stopping.wait(RETRY_S)
         except Exception as error:  # noqa: BLE001 - a consumer in an unknown state is replaced, whatever has befallen it
             _log.warning("the consumer of %s gave up", self._settings.topic, exc_info=True)
+            self._count_failure(error, GIVE_UPS)
             self._recycle(f"{type(error).__name__}: {error}")
         else:
-            if fetched:
-                self._bad_sums = 0
             return fetched
         return {}
 
@@ -291,10 +293,22 @@ class Poller:
             names = ", ".join(f"{partition.number} at {partition.position} of {partition.end}" for partition in stuck)
             self._recycle(f"behind and not moving for {self._settings.progress_s:g} s: partition {names}")
 
-    def _count_bad_sum(self, error: Exception) -> None:
-        self._bad_sums += 1
-        if self._bad_sums > BAD_SUMS:
-            raise BadLog(f"{self._settings.topic}: {error}, {self._bad_sums} times; the batch is damaged on the broker")
+    def _count_failure(self, error: Exception, limit: int) -> None:
+        """Note that a new consumer is needed; what other partitions deliver meanwhile says nothing about this one.
+
+        Raises:
+            BadLog: the same error has asked for too many.
+        """
+        now, text = self._clock(), f"{type(error).__name__}: {error}"
+        if now - self._failed_at > FORGET_S:
+            self._failures.clear()
+        self._failed_at = now
+        self._failures[text] = self._failures.get(text, 0) + 1
+        if self._failures[text] > limit:
+            raise BadLog(
+                f"{self._settings.topic}: {text}, {self._failures[text]} times; a batch is damaged on the broker, or"
+                " this client cannot read it"
+            )
 
     def _recycle(self, reason: str) -> None:
         """Leave the group and come again with a new consumer; all partitions are taken anew.

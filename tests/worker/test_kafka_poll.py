@@ -17,10 +17,11 @@ from kafka.errors import (  # isort: skip
     KafkaConnectionError,
     LogTruncationError,
     TopicAuthorizationFailedError,
+    UnsupportedCodecError,
 )
 from worker.kafka_buffers import Buffers  # isort: skip
 from worker.kafka_member import Member  # isort: skip
-from worker.kafka_poll import Poller, Stopped  # isort: skip
+from worker.kafka_poll import BAD_SUMS, FORGET_S, GIVE_UPS, Poller, Stopped  # isort: skip
 from worker.kafka_settings import KafkaSettings  # isort: skip
 
 
@@ -423,6 +424,56 @@ def test_a_batch_that_stays_corrupt_stops_instead_of_turning_in_circles():
         bench.rounds(5)
 
     assert bench.poller.recycles == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CorruptRecordError("partition 0 at offset 3 failed crc check"),
+        UnsupportedCodecError("Libraries for snappy compression codec not found"),
+    ],
+)
+def test_a_batch_that_cannot_be_read_stops_also_where_other_partitions_deliver(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("worker.kafka_poll.RECONNECT_S", (0.0, 0.0))
+    bench = Bench(*(FakeConsumer({0: 5, 1: 5}) for _ in range(20)))
+
+    with pytest.raises(BadLog, match="times; a batch is damaged on the broker, or this client cannot read it"):
+        while bench.waiting:
+            bench.begin(1)
+            bench.rounds()
+            assert (1, 4) in bench.handed_over()
+            bench.clock.now += 5.0  # until the group has shared out again
+            bench.consumer.errors.append(error)
+            bench.rounds()
+
+    assert bench.poller.recycles == (BAD_SUMS if isinstance(error, CorruptRecordError) else GIVE_UPS)
+
+
+def test_failures_that_lie_far_apart_are_not_added_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("worker.kafka_poll.RECONNECT_S", (0.0, 0.0))
+    bench = Bench(*(FakeConsumer({0: 5}) for _ in range(9)))
+
+    while bench.waiting:
+        bench.clock.now += FORGET_S + 1.0
+        bench.consumer.errors.append(CorruptRecordError("the wire flipped a bit"))
+        bench.rounds()
+
+    assert bench.poller.recycles == 8
+
+
+def test_a_partition_assigned_twice_without_a_word_between_begins_anew():
+    bench = Bench(FakeConsumer({0: 5}))
+    bench.begin(0)
+    bench.rounds()  # something waits
+    bench.consumer.on_poll.append(lambda: bench.consumer.give(0))
+    bench.rounds()
+
+    assert bench.handed_over() == words_of(bench, Assigned, 0, 0)
+    bench.rewind(0, 3)
+    bench.rounds()
+    assert bench.handed_over() == [(0, 3), (0, 4)]
 
 
 @pytest.mark.parametrize(
