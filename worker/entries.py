@@ -76,7 +76,7 @@ class Telling:
         told = list(entries)
         rejections: list[Rejection] = []
         for place, (entry, delivery) in enumerate(zip(entries, deliveries, strict=True)):
-            flaw = None if isinstance(entry, Passed) else _flaw(entry, self._reader.schema)
+            flaw = _flaw(entry, self._reader.schema)
             if flaw is not None:
                 self._note_rejected(rejection(delivery, flaw), rejections)
                 told[place] = _passed_flawed(entry, self._reader.schema)

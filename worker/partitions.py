@@ -114,7 +114,7 @@ class Partitions:
         return parts
 
     def moved(self, place: Place, next_offset: int) -> None:
-        """The store has applied everything before this offset under our lease."""
+        """The store has everything before this offset, by us or, before our lease, by anybody."""
         holding = self._holdings[place]
         if holding.lease is not None:
             holding.lease = Lease(holding.lease.epoch, next_offset)
@@ -181,6 +181,7 @@ class Partitions:
 
     def _leased(self, place: Place, holding: Holding) -> int:
         holding.lease = self._take(*place)
+        self.moved(place, holding.lease.next_offset)
         return holding.lease.next_offset
 
     def _next_offset(self, place: Place) -> int:
@@ -194,7 +195,7 @@ class Partitions:
     def _behind_hole(self, place: Place, delivery: Delivery, wanted: int) -> int:
         """The offset to accept next after a delivery that came too early; the log is asked once to go back."""
         holding = self._holdings[place]
-        if holding.hole == wanted:
+        if holding.hole == wanted or holding.revoked:
             return wanted
         self._counters.holes += 1
         came = f"offset {delivery.offset} came, wanted {wanted}"

@@ -65,9 +65,12 @@ class Worker:
         self._stop = threading.Event()
         self._patience = patience = Patience(self._stop, counters.beat, pause)
         self._partitions = Partitions(self._take, counters, applied=applied, clock=clock)
+        self._portraits = Portraits(
+            lambda source, session: patience(partial(self._store.keeps_pictures, source, session))
+        )
         self._telling = Telling(
             reader,
-            Portraits(lambda source, session: patience(partial(self._store.keeps_pictures, source, session))),
+            self._portraits,
             counters,
             now_us=now_us or AnchoredClock(),
             limits=limits,
@@ -142,4 +145,5 @@ class Worker:
                 yield event
 
     def _take(self, log: str, partition: int) -> Lease:
+        self._portraits.forget()
         return self._patience(partial(self._store.take, log, partition))

@@ -54,6 +54,10 @@ class Portraits:
         _remember(self._best, record.person, (record.quality.overall, made + 1))
         return picture
 
+    def forget(self) -> None:
+        """Offer everybody again: what was offered may not have been stored, or be lost with a store that fell back."""
+        self._best.clear()
+
     def _allowed(self, face: Face) -> bool:
         key = (face.source, face.session)
         if key not in self._kept:

@@ -2,11 +2,14 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 
 from contract.errors import EngineFailed, LogReplaced, LogUnavailable, TooManyRejected
-from contract.readings import Passed, PassedReason
+from contract.readings import Passed, PassedReason, Point
 from contract.records import Crop, Record, Unreadable
 from tests.worker.examples import a_face, a_gap, a_progress, an_opening
 from tests.worker.fakes import LOG, BytesReader, Clock, MemoryLog, MemoryStore, points, sequences
@@ -278,6 +281,64 @@ def test_an_entry_that_no_store_applies_is_rejected_alone() -> None:
         reason=PassedReason.REJECTED, source="cam", session="s1", sequence=4, gap=(160_000, 160_001)
     )
     assert [(one.offset, "people named" in one.reason) for one in told] == [(4, True)]
+
+
+def test_a_moment_whose_gap_would_end_beyond_time_parks_nobody() -> None:
+    story = faces(4)
+    story[2] = replace(a_face(2, crop=b"poison"), event_time=2**63 - 1)  # the last µs that the wire carries
+    store, log = MemoryStore(), MemoryLog({0: story})
+
+    worker = run(store, log)
+
+    assert worker.troubles() == []
+    assert points(store.entries[0]) == [1, 3]
+    assert store.entries[0][2] == Passed(reason=PassedReason.REJECTED, source="cam", session="s1", sequence=2)
+
+
+def test_a_picture_that_the_store_lost_is_offered_again() -> None:
+    class Pictured(MemoryStore):
+        def keeps_pictures(self, source: str, session: str) -> bool:
+            return True
+
+    crop = cv2.imencode(".jpg", np.full((160, 160, 3), 90, np.uint8))[1].tobytes()
+    store, log = Pictured(), MemoryLog({0: [replace(an_opening("cam"), keeps_pictures=True), a_face(1, crop=crop)]})
+    store.take(LOG, 0)
+    store.keep()
+    worker = a_worker(store, log.clock)
+    worker.run(log)
+    store.fail_over()
+
+    log.words.append(Assigned(LOG, 0))
+    worker.run(log)
+
+    assert [entry.picture is not None for entry in store.entries[0] if isinstance(entry, Point)] == [True]
+
+
+def test_a_commit_whose_answer_is_lost_counts_for_lag_and_ends_the_wait_for_a_hole() -> None:
+    store, log, heard = MemoryStore(), MemoryLog({0: faces(8)}), []
+    log.skipped.add((0, 5))
+    store.faults.extend(["", "lost"])  # the second commit is that of what had been left out
+
+    worker = run(store, log, applied=lambda partition, offset: heard.append((partition, offset)))
+
+    assert worker.counters.holes == 1
+    assert heard[-1] == (0, 8)
+    assert worker.troubles() == []
+    assert points(store.entries[0]) == list(range(1, 8))
+
+
+def test_a_hole_in_what_is_in_hand_of_a_revoked_partition_is_not_waited_for() -> None:
+    store, log = MemoryStore(), MemoryLog({0: faces(8)})
+    worker = a_worker(store, log.clock)
+    told = iter([Assigned(LOG, 0), log.delivery(0, 0), Revoked(LOG, 0), log.delivery(0, 2)])
+    log.deliveries = lambda wait_s: told  # type: ignore[assignment, method-assign]
+
+    worker.run(log)
+
+    assert points(store.entries[0]) == []
+    assert store.leases[0].next_offset == 1
+    assert worker.troubles() == []
+    assert log.rewinds == [(0, 0)]
 
 
 def test_a_big_batch_is_committed_in_chained_pieces() -> None:
