@@ -9,6 +9,7 @@ import itertools
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ POINT_HEAD = [
     ("pitch_deg", "i1"),
     ("roll_deg", "i1"),  # roll beyond ±127° is clipped
 ]
+_NUMBERS = 10  # of a point's head that are rounded: the box, the shares and the angles
+_FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,73 +84,99 @@ def packed(points: Sequence[Point]) -> NDArray[np.void]:
     Raises:
         ValueError: points with different numbers of channels, or a number that is not finite or not in its range.
     """
+    return packed_columns(taken_apart(points)) if points else np.empty(0, point_dtype(0))
+
+
+class PointColumns(NamedTuple):
+    """Points taken apart: a column per field, those of box and quality in one."""
+
+    source: Sequence[str]
+    session: Sequence[str]
+    sequence: Sequence[int]
+    event_time: Sequence[int]
+    frame: Sequence[int]
+    person: Sequence[str]
+    values: Sequence[NDArray[np.float32]]
+    picture: Sequence[bytes | None]
+    numbers: Sequence[tuple[float, ...]]  # x, y, w, h; quality, sharpness, score; yaw, pitch, roll
+
+
+def taken_apart(points: Sequence[Point]) -> PointColumns:
+    """The columns of points; a single comprehension, as a commit does this for every point there is."""
     if not points:
-        return np.empty(0, point_dtype(0))
-    heads, values = _heads(points), _values(points)
-    numbers = np.empty((len(points), len(heads) + values.shape[1]))
-    numbers[:, : len(heads)] = heads.T
-    numbers[:, len(heads) :] = values
-    if not np.isfinite(numbers).all():
+        return PointColumns(*[()] * 9)
+    rows = [
+        (
+            p.source, p.session, p.sequence, p.event_time, p.frame, p.person, p.values, p.picture,
+            (x, y, w, h, q.overall, q.sharpness, q.score, q.yaw_deg, q.pitch_deg, q.roll_deg),
+        )
+        for p in points
+        for q in (p.quality,)
+        for x, y, w, h in (p.box_xywh,)
+    ]  # fmt: skip
+    return PointColumns(*zip(*rows, strict=True))
+
+
+def packed_columns(columns: PointColumns) -> NDArray[np.void]:
+    """`packed`, of points taken apart."""
+    count, joined = len(columns.frame), _joined(columns.values)
+    try:
+        starts = [time % CHUNK_US for time in columns.event_time]  # never negative, also before the epoch
+        whole = struct.pack(f"<{2 * count}I", *starts, *columns.frame)
+    except struct.error as error:
+        seen = f"{min(columns.frame)}..{max(columns.frame)}"
+        raise ValueError(f"frame numbers {seen}, wanted 0..{0xFFFF_FFFF} ({error})") from error
+    try:  # a third of the time of np.array(numbers)
+        heads = struct.pack(f"{_NUMBERS * count}d", *itertools.chain.from_iterable(columns.numbers))
+    except struct.error as error:
+        raise ValueError(f"a box or quality that is no number ({error})") from error
+    matrix = np.empty((count, _NUMBERS + joined.shape[1]))
+    matrix[:, :_NUMBERS] = np.frombuffer(heads).reshape(count, _NUMBERS)
+    matrix[:, _NUMBERS:] = joined
+    if not np.isfinite(matrix).all():
         raise ValueError("a box, quality or value that is not a finite number")
-    steps, lowest, highest, fields = _ranges(values.shape[1])
-    numbers *= steps
-    np.minimum(np.maximum(numbers, lowest, out=numbers), highest, out=numbers)
-    np.rint(numbers, out=numbers)
-    if (numbers[:, 1] != heads[1]).any():
-        raise ValueError(f"frame numbers {heads[1].min():.0f}..{heads[1].max():.0f}, wanted 0..{0xFFFF_FFFF}")
-    rows = np.empty(len(points), fields)
-    rows["u4"] = numbers[:, :2]
-    rows["i2"] = numbers[:, 2:6]
-    rows["u1"] = numbers[:, 6:9]
-    rows["i1"] = numbers[:, 9:12]
-    rows["u2"] = numbers[:, 12:]
-    return rows.view(point_dtype(values.shape[1]))
+    steps, lowest, highest, fields = _ranges(joined.shape[1])
+    matrix *= steps
+    np.minimum(np.maximum(matrix, lowest, out=matrix), highest, out=matrix)
+    np.rint(matrix, out=matrix)
+    rows = np.empty(count, fields)
+    rows["u4"] = np.frombuffer(whole, "<u4").reshape(2, count).T
+    rows["i2"] = matrix[:, :4]
+    rows["u1"] = matrix[:, 4:7]
+    rows["i1"] = matrix[:, 7:_NUMBERS]
+    rows["u2"] = matrix[:, _NUMBERS:]
+    return rows.view(point_dtype(joined.shape[1]))
 
 
 @functools.lru_cache
 def _ranges(
     channels: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], np.dtype[np.void]]:
-    """Per column of a point: its step, lowest and highest whole number; and its columns grouped by their type."""
-    steps = [1, 1, *[BOX_STEP] * 4, *[SHARE_STEP] * 3, 1, 1, 1, *[VALUE_STEP] * channels]
-    lowest = [0, 0, *[-32768] * 4, 0, 0, 0, *[-128] * 3, *[0] * channels]
-    highest = [CHUNK_US, 0xFFFF_FFFF, *[32767] * 4, *[SHARE_STEP] * 3, *[127] * 3, *[VALUE_STEP] * channels]
+    """Per number of a point: its step, lowest and highest whole number; and a point's columns grouped by their type."""
+    steps = [*[BOX_STEP] * 4, *[SHARE_STEP] * 3, 1, 1, 1, *[VALUE_STEP] * channels]
+    lowest = [*[-32768] * 4, 0, 0, 0, *[-128] * 3, *[0] * channels]
+    highest = [*[32767] * 4, *[SHARE_STEP] * 3, *[127] * 3, *[VALUE_STEP] * channels]
     widths = (("u4", "<u4", 2), ("i2", "<i2", 4), ("u1", "u1", 3), ("i1", "i1", 3), ("u2", "<u2", channels))
     fields = np.dtype([(name, kind, (width,)) for name, kind, width in widths])
     return np.array(steps, float), np.array(lowest, float), np.array(highest, float), fields
 
 
-def _values(points: Sequence[Point]) -> NDArray[np.floating]:
+def _joined(values: Sequence[NDArray[np.floating]]) -> NDArray[np.floating]:
     """(n, channels)"""
-    arrays = [point.values for point in points]
-    joined = np.concatenate(arrays)
-    if joined.ndim != 1 or len(set(map(len, arrays))) > 1:
-        raise ValueError(f"values of shapes {sorted({array.shape for array in arrays})}, wanted one axis of one length")
-    return joined.reshape(len(points), -1)
-
-
-def _heads(points: Sequence[Point]) -> NDArray[np.float64]:
-    """(12, n): the numbers of POINT_HEAD, a line each; all fit a float64."""
-    qualities = [point.quality for point in points]
-    boxes = [point.box_xywh for point in points]
-    if set(map(len, boxes)) != {4}:
-        raise ValueError(f"boxes of {sorted(set(map(len, boxes)))} numbers, wanted 4")
-    numbers = (
-        *[point.event_time % CHUNK_US for point in points],  # never negative, also before the epoch
-        *[point.frame for point in points],
-        *itertools.chain.from_iterable(zip(*boxes, strict=True)),
-        *[quality.overall for quality in qualities],
-        *[quality.sharpness for quality in qualities],
-        *[quality.score for quality in qualities],
-        *[quality.yaw_deg for quality in qualities],
-        *[quality.pitch_deg for quality in qualities],
-        *[quality.roll_deg for quality in qualities],
-    )
-    try:
-        lines = np.frombuffer(struct.pack(f"{len(numbers)}d", *numbers))  # a third of the time of np.array(numbers)
-    except struct.error as error:
-        raise ValueError(f"a box or quality that is no number ({error})") from error
-    return lines.reshape(12, len(points))
+    if set(map(type, values)) != {np.ndarray}:
+        raise ValueError(f"values are {sorted(map(str, set(map(type, values))))}, wanted arrays")
+    shapes, dtypes = {array.shape for array in values}, {array.dtype for array in values}
+    if len(shapes) > 1 or len(values[0].shape) != 1:
+        raise ValueError(f"values of shapes {sorted(shapes)}, wanted one axis of one length")
+    if {dtype.kind for dtype in dtypes} != {"f"}:
+        raise ValueError(f"values of {sorted(map(str, dtypes))}, wanted floats")
+    if dtypes == {_FLOAT32}:
+        try:  # with all the looks above, as quick as concatenate is alone
+            body = b"".join(values)  # type: ignore[arg-type]  # arrays are buffers, as typing knows from 3.12 on
+            return np.frombuffer(body, _FLOAT32).reshape(len(values), -1)
+        except TypeError:  # an array that does not lie in one piece
+            pass
+    return np.concatenate(values).reshape(len(values), -1)
 
 
 def unpack(blobs: Sequence[tuple[int, bytes]], channels: int) -> Columns:

@@ -2,29 +2,59 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.points import packed
+from contract.points import PointColumns, packed_columns, point_dtype, taken_apart
 from contract.readings import Entry, Passed, PassedReason, Point, ReadingSchema
 from contract.records import Erase, Gap, Progress, SessionOpened
 
 INT64_MAX = 2**63 - 1
 _NOTHING = (None,) * 4
-_FLOAT32 = np.dtype(np.float32)
 
 
 class BadBatch(Exception):
     """A batch that no store applies; the text says why. Internal: stores answer `Outcome.REFUSED`."""
 
 
-def checked(
-    entries: Sequence[Entry], schema: ReadingSchema, previous_offset: int, next_offset: int
-) -> NDArray[np.void]:
-    """The packed rows of the points among the entries, in order.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries that may be applied; the columns are those of the points among them, in order."""
+
+    entries: Sequence[Entry]
+    others: Sequence[Entry]  # those that are no points
+    points: Sequence[Point]
+    session: Sequence[tuple[str, str]]  # (source, session)
+    sequence: Sequence[int]
+    event_time: Sequence[int]
+    person: Sequence[str]
+    picture: Sequence[bytes | None]
+    rows: NDArray[np.void]
+
+    def part(self, begin: int, end: int) -> "Batch":
+        """The entries from `begin` up to `end`."""
+        entries = self.entries[begin:end]
+        first = sum(type(entry) is Point for entry in self.entries[:begin])
+        own = slice(first, first + sum(type(entry) is Point for entry in entries))
+        return Batch(
+            entries=entries,
+            others=[entry for entry in entries if type(entry) is not Point],
+            points=self.points[own],
+            session=self.session[own],
+            sequence=self.sequence[own],
+            event_time=self.event_time[own],
+            person=self.person[own],
+            picture=self.picture[own],
+            rows=self.rows[own],
+        )
+
+
+def checked(entries: Sequence[Entry], schema: ReadingSchema, previous_offset: int, next_offset: int) -> Batch:
+    """The batch, with its points packed.
 
     Raises:
         BadBatch: not one entry per offset, an entry of no known type, a field out of its range.
@@ -35,45 +65,46 @@ def checked(
         raise BadBatch(f"{len(entries)} entries for the {next_offset - previous_offset} offsets from {previous_offset}")
     points = [entry for entry in entries if type(entry) is Point]
     others = [entry for entry in entries if type(entry) is not Point]
-    if flaw := next(filter(None, map(_flaw, others)), None) or _flaw_of_points(points, len(schema.channels)):
-        raise BadBatch(f"offsets {previous_offset}..{next_offset}: {flaw}")
     try:
-        return packed(points)
-    except (ValueError, TypeError, OverflowError) as error:
+        if flaw := next(filter(None, map(_flaw, others)), None):
+            raise ValueError(flaw)
+        columns = taken_apart(points)
+        return Batch(
+            entries=entries,
+            others=others,
+            points=points,
+            session=list(zip(columns.source, columns.session, strict=True)),
+            sequence=columns.sequence,
+            event_time=columns.event_time,
+            person=columns.person,
+            picture=columns.picture,
+            rows=_packed(columns, len(schema.channels)),
+        )
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
         raise BadBatch(f"offsets {previous_offset}..{next_offset}: {error}") from error
 
 
-def _flaw_of_points(points: Sequence[Point], channels: int) -> str | None:
-    """What is wrong with any of the points, looked at column by column; None: nothing."""
-    if not points:
-        return None
-    if flaw := _flaw_of_names(points):
-        return flaw
-    for wanted, numbers in (
-        ("sequences from 0 on", [point.sequence for point in points]),
-        ("frames from 0 on", [point.frame for point in points]),
-        ("event times in µs", [point.event_time for point in points]),
+def _packed(columns: PointColumns, channels: int) -> NDArray[np.void]:
+    """The rows of points, looked at column by column."""
+    wanted = point_dtype(channels)
+    if not columns.source:
+        return np.empty(0, wanted)
+    names = {*columns.source, *columns.session, *columns.person}
+    if not all(map(_is_name, names)):
+        raise ValueError(f"sources, sessions and people named {sorted(map(repr, names))}")
+    for what, numbers, lowest in (
+        ("sequences from 0 on", columns.sequence, 0),
+        ("frames from 0 on", columns.frame, 0),
+        ("event times in µs", columns.event_time, -INT64_MAX),
     ):
-        lowest = -INT64_MAX if wanted.startswith("event") else 0
         if set(map(type, numbers)) != {int} or min(numbers) < lowest or max(numbers) > INT64_MAX:
-            return f"{numbers}, wanted {wanted}"
-    arrays = [point.values for point in points]
-    seen = set(map(type, arrays))
-    if seen != {np.ndarray}:
-        return f"values are {seen}, wanted arrays"
-    if {array.dtype for array in arrays} != {_FLOAT32} or {array.size for array in arrays} != {channels}:
-        shapes = {(array.dtype.kind, array.shape) for array in arrays}
-        if shapes != {("f", (channels,))}:
-            return f"values are {shapes}, the reading schema wants floats ({channels},)"
-    pictures = {type(point.picture) for point in points}
-    return None if pictures <= {bytes, NoneType} else f"pictures are {pictures}, wanted JPEG bytes"
-
-
-def _flaw_of_names(points: Sequence[Point]) -> str | None:
-    names = {point.source for point in points}
-    names.update([point.session for point in points])
-    names.update([point.person for point in points])
-    return None if all(map(_is_name, names)) else f"sources, sessions and people named {sorted(map(repr, names))}"
+            raise ValueError(f"{numbers}, wanted {what}")
+    if not set(map(type, columns.picture)) <= {bytes, NoneType}:
+        raise ValueError(f"pictures are {set(map(type, columns.picture))}, wanted JPEG bytes")
+    rows = packed_columns(columns)
+    if rows.dtype != wanted:
+        raise ValueError(f"values of {rows['values'].shape[1]} channels, the reading schema has {channels}")
+    return rows
 
 
 def _flaw(entry: Entry) -> str | None:

@@ -5,18 +5,19 @@ harmlessly, and forgetting somebody must not depend on where the request was num
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from contract.points import CHUNK_US
 from contract.readings import GAP_OF, Entry, Passed, PassedReason, Point
 from contract.records import Erase, Gap, Progress, SessionOpened
+from worker.store.check import Batch
 
 SessionKey = tuple[str, str]
 """(source, session)"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
     """What a batch adds to one person."""
 
@@ -26,78 +27,70 @@ class Seen:
     last_time: int
     points: int
     pictured: list[Point]  # those that carry a picture
+    chunks: dict[int, list[int]]  # chunk -> places among the points of the batch
 
 
 @dataclass(slots=True)
 class Changes:
     """The effect of a batch, to be written together with its offset."""
 
+    erased: set[str]
     marks: dict[SessionKey, int] = field(default_factory=dict)  # the new high-water marks
     opened: list[SessionOpened] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     progress: dict[SessionKey, Progress] = field(default_factory=dict)  # the last of each session
     passed: dict[PassedReason, int] = field(default_factory=lambda: dict.fromkeys(PassedReason, 0))
-    erased: set[str] = field(default_factory=set)
-    people: dict[str, list[Point]] = field(default_factory=dict)
-    rows: defaultdict[tuple[str, int], list[int]] = field(  # (person, chunk) -> places among the points
-        default_factory=lambda: defaultdict(list)
-    )
+    people: dict[str, Seen] = field(default_factory=dict)
 
 
 def changes_of(
-    entries: Sequence[Entry],
-    marks: Mapping[SessionKey, int | None],
-    erased_among: Callable[[set[str]], set[str]] | None,
+    batch: Batch, marks: Mapping[SessionKey, int | None], erased_among: Callable[[set[str]], set[str]] | None
 ) -> Changes:
     """What the entries change, given the stored marks of their sessions and which people the store has forgotten.
 
     `erased_among` None: the store itself passes over the points of people it has forgotten.
     """
-    changes = Changes(erased={entry.person for entry in entries if type(entry) is Erase})
-    forgotten = set(changes.erased)
-    if erased_among is not None:
-        forgotten |= erased_among({entry.person for entry in entries if type(entry) is Point})
+    changes = Changes({entry.person for entry in batch.others if type(entry) is Erase})
+    forgotten = changes.erased if erased_among is None else changes.erased | erased_among(set(batch.person))
     before = {key: -1 if mark is None else mark for key, mark in marks.items()}
-    mark_of, rows = dict(before), changes.rows
-    points: list[Point] = []
-    for entry in entries:
+    mark_of, places_of = dict(before), defaultdict[str, list[int]](list)
+    columns = enumerate(zip(batch.session, batch.sequence, batch.person, strict=True))
+    for entry in batch.entries:
         if type(entry) is Point:
-            points.append(entry)
-            key = (entry.source, entry.session)
-            if entry.sequence > mark_of.get(key, -1):
-                mark_of[key] = entry.sequence
-                if entry.person not in forgotten:
-                    rows[entry.person, entry.event_time // CHUNK_US].append(len(points) - 1)
+            place, (key, sequence, person) = next(columns)
+            if sequence > mark_of[key]:
+                mark_of[key] = sequence
+                places_of[person].append(place)
         elif type(entry) is not Erase and _is_new(entry, mark_of):
             _note(entry, changes)
-    changes.marks = {key: mark for key, mark in mark_of.items() if mark > before.get(key, -1)}
-    of_person: defaultdict[str, list[int]] = defaultdict(list)
-    for (person, _), places in rows.items():
-        of_person[person] += places
-    changes.people = {person: [points[place] for place in sorted(places)] for person, places in of_person.items()}
+    changes.marks = {key: mark for key, mark in mark_of.items() if mark > before[key]}
+    changes.people = {person: _seen(batch, places) for person, places in places_of.items() if person not in forgotten}
     return changes
 
 
-def seen(points: Sequence[Point]) -> Seen:
-    """What points of one person add to their row."""
-    times = [point.event_time for point in points]
-    return Seen(
-        source=points[0].source,
-        session=points[0].session,
-        first_time=min(times),
-        last_time=max(times),
-        points=len(points),
-        pictured=[point for point in points if point.picture is not None],
-    )
+def _seen(batch: Batch, places: list[int]) -> Seen:
+    """What the points in these places, of one person, add to it."""
+    times = [batch.event_time[place] for place in places]
+    first, last = min(times), max(times)
+    chunks = {first // CHUNK_US: places}
+    if last // CHUNK_US not in chunks:
+        chunks = defaultdict(list)
+        for place, time in zip(places, times, strict=True):
+            chunks[time // CHUNK_US].append(place)
+    source, session = batch.session[places[0]]
+    pictured = [batch.points[place] for place in places if batch.picture[place] is not None]
+    return Seen(source, session, first, last, len(places), pictured, chunks)
 
 
-def sessions_of(entries: Sequence[Entry]) -> set[SessionKey]:
+def sessions_of(batch: Batch) -> set[SessionKey]:
     """The sessions whose marks a batch depends on."""
-    return {
+    sessions = set(batch.session)
+    sessions.update(
         (entry.source, entry.session)
-        for entry in entries
+        for entry in batch.others
         if type(entry) is not Erase and entry.source is not None and entry.session is not None
-    }
+    )
+    return sessions
 
 
 def _is_new(entry: Entry, mark_of: dict[SessionKey, int]) -> bool:

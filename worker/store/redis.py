@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from contract.errors import BadStore, LogReplaced, StoreTooNew, StoreUnavailable
 from contract.keys import LAYOUT, LAYOUT_VERSION, Keys
@@ -15,7 +13,7 @@ from contract.points import packed
 from contract.readings import Entry, PassedReason, Point, ReadingSchema
 from contract.topics import PARTITIONS, partition_of
 from worker.store import Lease, Outcome, Rescoring, redis_rescoring
-from worker.store.check import BadBatch, checked
+from worker.store.check import BadBatch, Batch, checked
 from worker.store.fold import Changes, SessionKey, changes_of, sessions_of
 from worker.store.redis_call import Call, Indexed, SchemaText
 from worker.store.redis_server import COMMIT, TAKE, RedisServer
@@ -102,18 +100,18 @@ class RedisStore:
         APPLIED or by an error, the store may hold the beginning of the batch, together with the offset behind that.
         """
         try:
-            rows = checked(entries, schema, previous_offset, next_offset)
+            batch = checked(entries, schema, previous_offset, next_offset)
         except BadBatch as flaw:
             return self._refusal(log, partition, epoch, previous_offset, flaw)
         if schema is not self._schema:
             self._schema, self._schema_text = schema, SchemaText(schema.id, msgspec.json.encode(schema))
         offset = previous_offset
-        for part, part_rows in _cut(entries, rows):
-            outcome = self._committed(log, partition, epoch, offset, part, part_rows)
+        for part in _cut(batch):
+            outcome = self._committed(log, partition, epoch, offset, part)
             if outcome is not Outcome.APPLIED:
                 self._marks.pop((log, partition), None)
                 return outcome
-            offset += len(part)
+            offset += len(part.entries)
         return Outcome.APPLIED
 
     def take_rescoring(self, log: str, partition: int, schema: ReadingSchema) -> Rescoring:
@@ -136,7 +134,7 @@ class RedisStore:
     ) -> Outcome:
         """Add readings of what the workers have stored, or say why not; see `RescoringStore`."""
         try:
-            rows = checked(points, schema, 0, len(points)) if points else packed([])
+            rows = checked(points, schema, 0, len(points)).rows if points else packed([])
             offsets = (previous_offset, next_offset)
             return redis_rescoring.rescore(self._server, log, partition, taken, offsets, points, rows, schema)
         except BadBatch as flaw:
@@ -202,21 +200,19 @@ class RedisStore:
             raise BadStore(f"{self._place}: laid out for {partitions} partitions, the topic has {wanted}")
         return partitions
 
-    def _committed(
-        self, log: str, partition: int, epoch: int, offset: int, entries: Sequence[Entry], rows: NDArray[np.void]
-    ) -> Outcome:
+    def _committed(self, log: str, partition: int, epoch: int, offset: int, batch: Batch) -> Outcome:
         """One call, repeated while its answer corrects what we remembered."""
         known = self._marks.setdefault((log, partition), {})
         if len(known) > REMEMBERED:
             known.clear()
         for _ in range(ATTEMPTS):
-            marks = {key: known.get(key) for key in sessions_of(entries)}
-            changes = changes_of(entries, marks, None)
+            marks = {key: known.get(key) for key in sessions_of(batch)}
+            changes = changes_of(batch, marks, None)
             call = Call(partition)
             indexed = self._indexed(partition, changes)
-            batch = call.batch(changes, marks, rows, indexed, self._schema_text, self._retention_s)
-            span = (log, str(epoch), str(offset), str(offset + len(entries)))
-            found = self._server.call(COMMIT, call.keys, (*span, batch, call.body))
+            packed = call.batch(changes, marks, batch.rows, indexed, self._schema_text, self._retention_s)
+            span = (log, str(epoch), str(offset), str(offset + len(batch.entries)))
+            found = self._server.call(COMMIT, call.keys, (*span, packed, call.body))
             match found:
                 case [b"APPLIED"]:
                     known.update(changes.marks)
@@ -271,21 +267,19 @@ class RedisStore:
         return BadStore(f"{self._place}: answered {answer!r}; wanted an answer of mien_v1")
 
 
-def _cut(entries: Sequence[Entry], rows: NDArray[np.void]) -> Iterator[tuple[Sequence[Entry], NDArray[np.void]]]:
-    """The entries in parts that fit one call each, with the rows of their points."""
-    points = [entry for entry in entries if type(entry) is Point]
-    if len(entries) <= CALL_ENTRIES and sum(len(point.picture) for point in points if point.picture) <= CALL_PICTURES:
-        yield entries, rows
+def _cut(batch: Batch) -> Iterator[Batch]:
+    """The batch in parts that fit one call each."""
+    if len(batch.entries) <= CALL_ENTRIES and sum(map(len, filter(None, batch.picture))) <= CALL_PICTURES:
+        yield batch
         return
-    begin = first = row = pictures = 0
-    for place, entry in enumerate(entries):
+    begin = pictures = 0
+    for place, entry in enumerate(batch.entries):
         size = len(entry.picture or b"") if type(entry) is Point else 0
         if place - begin >= CALL_ENTRIES or (pictures and pictures + size > CALL_PICTURES):
-            yield entries[begin:place], rows[first:row]
-            begin, first, pictures = place, row, 0
+            yield batch.part(begin, place)
+            begin, pictures = place, 0
         pictures += size
-        row += type(entry) is Point
-    yield entries[begin:], rows[first:]
+    yield batch.part(begin, len(batch.entries))
 
 
 def _texts(reply: Sequence[Any]) -> list[str]:

@@ -15,7 +15,7 @@ from contract.keys import BUCKET_LEVELS_S, Keys
 from contract.points import CHUNK_US
 from contract.readings import Point
 from contract.records import Gap, Progress, SessionOpened
-from worker.store.fold import Changes, SessionKey, seen
+from worker.store.fold import Changes, SessionKey
 
 FINEST_S = min(BUCKET_LEVELS_S)
 _encode = msgspec.msgpack.Encoder().encode
@@ -88,7 +88,10 @@ class Call:
             main_epoch: of the partition when was looked which points are stored.
         """
         place = self._key(rescoring)
-        people = list(self._points(places, rows, layer.id))
+        chunks: dict[str, dict[int, Sequence[int]]] = {}
+        for (name, chunk), own in places.items():
+            chunks.setdefault(name, {})[chunk] = own
+        people = list(self._points(chunks, rows, layer.id))
         for person in people:
             first, last = person["own"]
             person["own"] = (first + 2, last)  # the person and the index last as long as before
@@ -175,8 +178,8 @@ class Call:
         self, changes: Changes, rows: NDArray[np.void], place: Mapping[SessionKey, int], schema: str
     ) -> list[dict[str, Any]]:
         people = []
-        for person in self._points(changes.rows, rows, schema):
-            added = seen(changes.people[person["name"]])
+        chunks = {person: added.chunks for person, added in changes.people.items()}
+        for person, added in zip(self._points(chunks, rows, schema), changes.people.values(), strict=True):
             person |= {
                 "people": self._shared_key(self._names.people(added.source)),
                 "source": added.source,
@@ -193,26 +196,23 @@ class Call:
         return people
 
     def _points(
-        self, places: Mapping[tuple[str, int], Sequence[int]], rows: NDArray[np.void], schema: str
+        self, places: Mapping[str, Mapping[int, Sequence[int]]], rows: NDArray[np.void], schema: str
     ) -> Iterator[dict[str, Any]]:
-        """Per person, where the rows of these places, by (person, chunk), go, and what buckets they add to."""
+        """Per person, where the rows in these places, by person and chunk, go, and what buckets they add to."""
         if not places:
             return
-        chunks: dict[str, list[int]] = {}
-        for person, chunk in places:
-            chunks.setdefault(person, []).append(chunk)
-        order = [row for person, own in chunks.items() for chunk in own for row in places[person, chunk]]
-        counts = [len(places[person, chunk]) for person, own in chunks.items() for chunk in own]
+        parts_of = [own for chunks in places.values() for own in chunks.values()]
+        order, counts = list(itertools.chain.from_iterable(parts_of)), list(map(len, parts_of))
         ordered = rows[order]
         sums = _Sums(ordered, counts, self._span)
         at, _ = self._span(ordered.tobytes())
         size, group = rows.dtype.itemsize, 0
-        for person, own in chunks.items():
+        for person, chunks in places.items():
             names = self._names.person(person)
             first = self._key(names.person)
             chunks_key = self._key(names.chunks)
             parts, buckets = [], []
-            for chunk in own:
+            for chunk in chunks:
                 end = at + counts[group] * size
                 key = self._key(self._names.chunk(person, chunk, schema))
                 parts.append((key, chunk, at, end - 1))

@@ -16,7 +16,7 @@ from contract.points import packed
 from contract.readings import Entry, PassedReason, Point, ReadingSchema
 from worker.store import Lease, Outcome, Rescoring
 from worker.store.check import BadBatch, checked
-from worker.store.fold import Changes, SessionKey, changes_of, seen, sessions_of
+from worker.store.fold import Changes, Seen, SessionKey, changes_of, sessions_of
 from worker.store.rescoring import dtype_of, grouped, missing
 from worker.store.sqlite_file import emptied_log, lock_writer, open_file, transaction, translated, unlock_writer
 
@@ -75,13 +75,13 @@ class SqliteStore:
             if previous_offset != offset_now:
                 return Outcome.STALE
             try:
-                rows = checked(entries, schema, previous_offset, next_offset)
+                batch = checked(entries, schema, previous_offset, next_offset)
             except BadBatch as flaw:
                 _log.error("refused a batch of partition %d of log %s: %s", partition, log, flaw)
                 return Outcome.REFUSED
-            marks = {key: self._high_water(key) for key in sessions_of(entries)}
-            changes = changes_of(entries, marks, self._erased_among)
-            self._write(changes, rows, schema)
+            marks = {key: self._high_water(key) for key in sessions_of(batch)}
+            changes = changes_of(batch, marks, self._erased_among)
+            self._write(changes, batch.rows, schema)
             self._connection.execute(
                 "UPDATE partitions SET next_offset = ?, rejected = rejected + ?, shed = shed + ? "
                 "WHERE log = ? AND partition = ?",
@@ -129,7 +129,7 @@ class SqliteStore:
             if previous_offset != offset or next_offset > until:
                 return Outcome.STALE
             try:
-                rows = checked(points, schema, 0, len(points)) if points else packed([])
+                rows = checked(points, schema, 0, len(points)).rows if points else packed([])
             except BadBatch as flaw:
                 _log.error("refused readings of partition %d of log %s: %s", partition, log, flaw)
                 return Outcome.REFUSED
@@ -235,11 +235,12 @@ class SqliteStore:
         self._write_sessions(changes)
         self._erase(changes.erased)
         self._write_people(changes.people)
-        if not changes.rows:
+        if not changes.people:
             return
         schema_id = self._id_of(schema)
-        for (person, chunk), places in changes.rows.items():
-            self._append(person, chunk, schema_id, rows[places].tobytes())
+        for person, added in changes.people.items():
+            for chunk, places in added.chunks.items():
+                self._append(person, chunk, schema_id, rows[places].tobytes())
 
     def _write_sessions(self, changes: Changes) -> None:
         run = self._connection.executemany
@@ -276,15 +277,14 @@ class SqliteStore:
         ):
             self._connection.executemany(statement, names)
 
-    def _write_people(self, people: Mapping[str, Sequence[Point]]) -> None:
-        additions = {person: seen(points) for person, points in people.items()}
+    def _write_people(self, people: Mapping[str, Seen]) -> None:
         self._connection.executemany(
             "INSERT INTO people (person, source, session, first_time, last_time, points) VALUES (?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (person) DO UPDATE SET first_time = min(first_time, excluded.first_time), "
             "last_time = max(last_time, excluded.last_time), points = points + excluded.points",
             [
                 (person, added.source, added.session, added.first_time, added.last_time, added.points)
-                for person, added in additions.items()
+                for person, added in people.items()
             ],
         )
         self._connection.executemany(
@@ -293,7 +293,7 @@ class SqliteStore:
             "AND EXISTS (SELECT 1 FROM sessions WHERE source = ? AND session = ? AND keeps_pictures)",
             [
                 (point.picture, point.quality.overall, person, point.quality.overall, point.source, point.session)
-                for person, added in additions.items()
+                for person, added in people.items()
                 for point in added.pictured
             ],
         )
