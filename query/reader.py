@@ -95,15 +95,19 @@ class Snapshot(Protocol):
         """JPEG of the person, where the source keeps pictures."""
 
     def schemas(self, person: str, begin: int, end: int) -> dict[str, ReadingSchema]:
-        """The reading schemas, by id, of the chunks that touch [begin, end)."""
+        """The reading schemas, by id, of the chunks that touch [begin, end), the last rescoring's first."""
 
     def stretches(self, person: str, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
-        """(chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut."""
+        """(chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut.
+
+        Of a frame that was read again only the last rescoring's point.
+        """
 
     def buckets(self, person: str, begin: int, end: int, level_s: int) -> Iterator[tuple[str, Buckets]] | None:
-        """(schema id, sums) of the whole buckets in [begin, end), by schema and time, none empty.
+        """(schema id, sums) of the whole buckets in [begin, end), those of a schema by time, none empty.
 
-        Both ends lie on a level of `contract.keys`. None: this store keeps no sums, its points are all there is.
+        Of the same points as `stretches`. Both ends lie on a level of `contract.keys`. None: this store keeps no sums,
+        its points are all there is.
         """
 
 

@@ -1,5 +1,6 @@
 """The points of one person on Redis, minute by minute or summed."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from contract.buckets import Buckets, slabs_of_chunk, unpack_buckets
+from contract.buckets import SECOND_US, Buckets, slabs_of_chunk, unpack_buckets
 from contract.errors import BadStore
 from contract.keys import BUCKET_SLOTS, Keys
 from contract.points import Columns, chunk_of, unpack
 from contract.readings import ReadingSchema
+from query.layers import Stretch, buckets_in_force, points_in_force, schemas_in_force
 from query.redis_asking import asked, batches, members
 
 CHUNKS_AT_ONCE = 64  # of 110 KB each where 30 faces a second are read: 7 MB
@@ -20,7 +22,7 @@ SLABS_AT_ONCE = 16  # of 360 buckets
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Which chunks were asked for, the ids of the schemas in them, and those of the schemas that are stored."""
+    """Which chunks were asked for, the names of the schemas in them, and those of the schemas that are stored."""
 
     chunks: range
     ids: frozenset[str]
@@ -40,10 +42,13 @@ class PersonPoints:
         """The reading schemas, by id, of the chunks that touch [begin, end)."""
         told = self._look(_chunks(begin, end))
         self._told = self._told or told
-        return told.schemas
+        return schemas_in_force(told.schemas)
 
     def stretches(self, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
         """(chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut."""
+        return points_in_force(self._stored_points(begin, end))
+
+    def _stored_points(self, begin: int, end: int) -> Iterator[Stretch]:
         schemas, places = self._places(_chunks(begin, end))
         for batch in batches(places, CHUNKS_AT_ONCE):
             bodies = self._server.mget([self._keys.chunk(self._person, *place) for place in batch])
@@ -56,12 +61,19 @@ class PersonPoints:
                     raise self._damaged(f"minute {chunk}", name) from error
 
     def buckets(self, begin: int, end: int, level_s: int) -> Iterator[tuple[str, Buckets]]:
-        """(schema id, sums) of the whole buckets in [begin, end), by schema and time, none empty."""
+        """(schema id, sums) of the whole buckets in [begin, end), those of a schema by time, none empty."""
+        stored = self._stored_buckets(begin, end, level_s)
+        for _, group in itertools.groupby(stored, key=lambda part: part[0]):
+            sums = {name: part for _, name, part in group}
+            yield from buckets_in_force(sums, level_s * SECOND_US, self.stretches)
+
+    def _stored_buckets(self, begin: int, end: int, level_s: int) -> Iterator[tuple[int, str, Buckets]]:
+        """(slab, name, sums), by slab and name."""
         schemas, places = self._places(_chunks(begin, end))
-        slabs = {(name, slab) for chunk, name in places for slab in slabs_of_chunk(chunk, level_s)}
+        slabs = {(slab, name) for chunk, name in places for slab in slabs_of_chunk(chunk, level_s)}
         for batch in batches(sorted(slabs), SLABS_AT_ONCE):
-            keys = (self._keys.buckets(self._person, name, level_s, slab) for name, slab in batch)
-            for (name, slab), slots in zip(batch, asked(self._server, (("hgetall", key) for key in keys)), strict=True):
+            keys = (self._keys.buckets(self._person, name, level_s, slab) for slab, name in batch)
+            for (slab, name), slots in zip(batch, asked(self._server, (("hgetall", key) for key in keys)), strict=True):
                 try:
                     part = unpack_buckets(_numbered(slab, slots), len(schemas[name].channels), level_s)
                 except (KeyError, ValueError) as error:
@@ -69,7 +81,7 @@ class PersonPoints:
                 low, high = np.searchsorted(part.begin, (begin, end))
                 if low < high:
                     rows = slice(int(low), int(high))
-                    yield name, Buckets(part.begin[rows], part.count[rows], part.quality[rows], part.values[rows])
+                    yield slab, name, Buckets(part.begin[rows], part.count[rows], part.quality[rows], part.values[rows])
 
     def _places(self, chunks: range) -> tuple[dict[str, ReadingSchema], Iterator[tuple[int, str]]]:
         """The schemas that were told of these chunks, or of more, and the (chunk number, schema id) under them."""

@@ -142,7 +142,7 @@ class RedisSnapshot:
         return points.stretches(begin, end) if points else iter(())
 
     def buckets(self, person: str, begin: int, end: int, level_s: int) -> Iterator[tuple[str, Buckets]]:
-        """(schema id, sums) of the whole buckets in [begin, end), by schema and time, none empty."""
+        """(schema id, sums) of the whole buckets in [begin, end), those of a schema by time, none empty."""
         points = self._points(person)
         return points.buckets(begin, end, level_s) if points else iter(())
 

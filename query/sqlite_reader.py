@@ -14,6 +14,7 @@ from contract.errors import BadStore, NotAStore, NotFound, StoreTooNew
 from contract.points import Columns, chunk_of, unpack
 from contract.readings import ReadingSchema
 from contract.tables import APPLICATION_ID, LAYOUT_VERSION
+from query.layers import Stretch, points_in_force, schemas_in_force
 from query.reader import GapSpan, PeopleAfter, Person, Session, still_open
 
 
@@ -136,6 +137,9 @@ class SqliteSnapshot:
 
     def schemas(self, person: str, begin: int, end: int) -> dict[str, ReadingSchema]:
         """The reading schemas, by id, of the chunks that touch [begin, end)."""
+        return schemas_in_force(self._stored_schemas(person, begin, end))
+
+    def _stored_schemas(self, person: str, begin: int, end: int) -> dict[str, ReadingSchema]:
         rows = self._rows(
             "SELECT id, body FROM reading_schemas WHERE id IN "
             "(SELECT reading_schema FROM chunks WHERE person = ? AND chunk BETWEEN ? AND ?) ORDER BY id",
@@ -145,7 +149,10 @@ class SqliteSnapshot:
 
     def stretches(self, person: str, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
         """(chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut."""
-        schemas = self.schemas(person, begin, end)
+        return points_in_force(self._stored_points(person, begin, end))
+
+    def _stored_points(self, person: str, begin: int, end: int) -> Iterator[Stretch]:
+        schemas = self._stored_schemas(person, begin, end)
         rows = self._rows(
             "SELECT chunk, reading_schema, points FROM chunks WHERE person = ? AND chunk BETWEEN ? AND ? "
             "ORDER BY chunk, reading_schema, part",
