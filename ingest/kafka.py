@@ -112,8 +112,8 @@ class KafkaPublisher:
 
     def _tell_stretch(self, source: _Source, *, wait: bool = True) -> None:
         if source.stretch is not None:
-            stretch, source.stretch = source.stretch, None
-            self._send(source, stretch, wait=wait)
+            self._send(source, source.stretch, wait=wait)
+            source.stretch = None  # not before: a run that is halted in its wait tells it when it closes
 
     def _send(self, source: _Source, record: Record, *, wait: bool = True) -> None:
         message = self._message(source, record)

@@ -268,6 +268,26 @@ def test_a_stretch_dropped_at_the_end_is_told_when_the_publisher_closes(producer
     assert isinstance(producers.last.records()[1], Gap)
 
 
+def test_a_stretch_whose_wait_for_room_is_halted_is_told_when_the_publisher_closes(
+    producers: Producers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.kafka.GRACE_S", 0.0)
+    monkeypatch.setattr("ingest.kafka.RESERVE", 0)
+    stop = threading.Event()
+    publisher = KafkaPublisher(Outbox("a:9092", budget=1, new_producer=producers), live=["cam"], stop=stop)
+    for n in range(3):
+        publisher.publish(a_face(n))
+    stop.set()
+    with pytest.raises(Halted):
+        publisher.publish(a_progress(3, closed=True))
+    threading.Timer(0.1, producers.last.acknowledge).start()
+    threading.Timer(0.3, producers.last.acknowledge).start()
+
+    publisher.close(5.0)
+
+    assert [(type(record), record.sequence) for record in producers.last.records()] == [(Face, 0), (Gap, 2)]
+
+
 def test_a_face_beyond_the_message_limit_becomes_a_gap_of_its_moment(producers: Producers) -> None:
     publisher = KafkaPublisher(Outbox("a:9092", new_producer=producers))
 
