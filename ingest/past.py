@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from contract.errors import StoreUnavailable
+from contract.errors import BadRequest, StoreUnavailable
 from contract.keys import Keys
 from contract.labels import GapReason
 from contract.records import Gap, Progress, Record
@@ -26,13 +26,19 @@ def no_backlog(source: str, offset: int) -> Iterable[Record]:
 class RedisPast:
     """What is known of a (source, session), for `ingest.pipeline.records_of`; reads only.
 
+    Raises:
+        BadRequest: the address cannot be read. No message holds a password.
+
     What waits in the log counts as well: an interruption takes two sequences, and a run that did not know of it would
     give them to other records, which the store would then pass over.
     """
 
     def __init__(self, url: str, *, partitions: int, backlog: Backlog = no_backlog) -> None:
-        self._redis = redis.Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
-        self._shown = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
+        try:
+            self._redis = redis.Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
+        except (ValueError, TypeError):  # neither the text nor its cause is shown: they may hold the password
+            raise BadRequest("the address of Redis cannot be read, wanted redis://user:password@host:port/db") from None
+        self._shown = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2], query="").geturl()
         self._partitions = partitions
         self._backlog = backlog
 
