@@ -41,7 +41,8 @@ def frozen_live(setting: Setting, case: Case) -> Run:
         time.sleep(setting.seconds(9, 60))
         broker.cont()
         run = back(arena, case, began)
-        return case.unless(run, run.marked > 0, "nothing was dropped, so nothing was tried")
+        dropped = sum(report.dropped for report in arena.reports)
+        return case.unless(run, 0 < dropped == run.marked, f"{dropped} dropped, {run.marked} marked")
 
 
 def killed(setting: Setting, case: Case) -> Run:

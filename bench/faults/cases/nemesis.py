@@ -11,6 +11,7 @@ from bench.faults.report import Run
 from bench.faults.setting import Case, Setting
 
 WORKERS = 3
+AT_ONCE = 3
 BACK_S = 30.0
 
 
@@ -54,8 +55,8 @@ def rage(setting: Setting, arena: Arena, known: list[Event], seconds: float) -> 
             if time.monotonic() > until:
                 active.pop(event)
                 event.end()
-        event = chance.choice(known)
-        if event not in active and len(active) < 3:
+        if len(active) < AT_ONCE:
+            event = chance.choice([event for event in known if event not in active])
             event.begin()
             active[event] = time.monotonic() + chance.uniform(0.1, event.longest_s)
             count += 1
