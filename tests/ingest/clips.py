@@ -47,7 +47,9 @@ def write_clip(
     """A clip of `frames` frames at 25/s, or at the given times; with a tone as the first track if `sound_s`."""
     times_ms = times_ms if times_ms is not None else [40 * i for i in range(frames)]
     with av.open(str(path), "w", options=options or {}) as container:
-        sound = container.add_stream("mp2" if path.suffix in (".avi", ".mpg") else "aac", rate=44_100) if sound_s else None
+        sound = (
+            container.add_stream("mp2" if path.suffix in (".avi", ".mpg") else "aac", rate=44_100) if sound_s else None
+        )
         video = container.add_stream(codec, rate=FPS, options=codec_options or {})
         video.width, video.height, video.pix_fmt = *size_wh, pix_fmt
         video.codec_context.time_base = Fraction(1, 1000) if times_ms[1:2] != [40] else Fraction(1, FPS)
