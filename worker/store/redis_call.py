@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.buckets import SECOND_US, slab_of, slabs_of_chunk
+from contract.buckets import bucket_of, slab_of, slabs_of_chunk
 from contract.keys import BUCKET_LEVELS_S, Keys
 from contract.points import CHUNK_US
 from contract.readings import Point
 from contract.records import Gap, Progress, SessionOpened
 from worker.store.fold import Changes, SessionKey
+from worker.store.sums import bucket_sums
 
-FINEST_S = min(BUCKET_LEVELS_S)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -155,19 +155,14 @@ class Call:
         return sessions
 
     def _erasure(self, person: str, indexed: Indexed) -> dict[str, Any]:
-        names = self._names.person(person)
         people = self._shared_key(self._names.people(indexed.source)) if indexed.source else 0
-        first = self._key(names.person)
-        chunks = self._key(names.chunks)
-        for member in indexed.members:
-            chunk, schema = member.split(":")
-            self._key(self._names.chunk(person, int(chunk), schema))
-        for name in sorted(_bucket_keys(self._names.keys, person, indexed.members)):
-            self._key(name)
+        first = len(self.keys) + 1
+        self.keys += self._names.person(person)
+        self.keys += sorted(_keys_of_points(self._names.keys, person, indexed.members))
         return {
             "person": person,
             "key": first,
-            "chunks": chunks,
+            "chunks": first + 1,
             "people": people,
             "source": indexed.source,
             "members": indexed.members,
@@ -201,80 +196,33 @@ class Call:
         """Per person, where the rows in these places, by person and chunk, go, and what buckets they add to."""
         if not places:
             return
-        parts_of = [own for chunks in places.values() for own in chunks.values()]
-        order, counts = list(itertools.chain.from_iterable(parts_of)), list(map(len, parts_of))
-        ordered = rows[order]
-        sums = _Sums(ordered, counts, self._span)
-        at, _ = self._span(ordered.tobytes())
-        size, group = rows.dtype.itemsize, 0
+        own = [rows for chunks in places.values() for rows in chunks.values()]
+        counts = list(map(len, own))
+        ordered = rows.take(list(itertools.chain.from_iterable(own)))  # a third of the time of rows[...]
+        sums, added = bucket_sums(ordered, counts)
+        (at, _), (sums_at, _) = self._span(ordered.tobytes()), self._span(sums.tobytes())
+        size, sum_size, keys, group = rows.itemsize, sums.itemsize * sums.shape[1], self.keys, 0
         for person, chunks in places.items():
-            names = self._names.person(person)
-            first = self._key(names.person)
-            chunks_key = self._key(names.chunks)
+            first = len(keys) + 1
+            keys += self._names.person(person)
             parts, buckets = [], []
             for chunk in chunks:
-                end = at + counts[group] * size
-                key = self._key(self._names.chunk(person, chunk, schema))
-                parts.append((key, chunk, at, end - 1))
-                for level, bucket, first_place, last_place in sums.of(group):
-                    slab, slot = slab_of(chunk * (CHUNK_US // (level * SECOND_US)) + bucket)
-                    key = self._key(self._names.buckets(person, schema, level, slab))
-                    buckets.append((key, slot, first_place, last_place))
+                place, end = len(keys) + 1, at + counts[group] * size
+                names, slots = self._names.chunk(person, chunk, schema)
+                keys += names
+                parts.append((place, chunk, at, end - 1))
+                for level, bucket, row in added[group]:
+                    begin = sums_at + row * sum_size
+                    buckets.append((place + 1 + level, slots[level] + bucket, begin, begin + sum_size - 1))
                 at, group = end, group + 1
-            own_keys = (first, len(self.keys))
             yield {
                 "name": person,
                 "key": first,
-                "chunks": chunks_key,
+                "chunks": first + 1,
                 "parts": parts,
                 "buckets": buckets,
-                "own": own_keys,
+                "own": (first, len(keys)),
             }
-
-
-class _Sums:
-    """What rows, ordered by chunk and else as committed, add to the buckets of each chunk."""
-
-    def __init__(self, rows: NDArray[np.void], counts: Sequence[int], span: Callable[[bytes], tuple[int, int]]) -> None:
-        values = rows["values"]
-        terms = np.empty((len(rows), 2 + values.shape[1]), "<u8")
-        terms[:, 0] = 1
-        terms[:, 1] = rows["quality"]
-        terms[:, 2:] = values
-        starts = np.array([0, *itertools.accumulate(counts[:-1])])
-        bucket = rows["dt_us"] // (FINEST_S * SECOND_US)
-        first, last = np.minimum.reduceat(bucket, starts), np.maximum.reduceat(bucket, starts)
-        self._span, self._size = span, terms.shape[1] * 8
-        self._found: list[list[tuple[int, int, int, int]]] = [[] for _ in counts]
-        if (first == last).all():  # most commits are shorter than the finest bucket: one sum for all levels
-            at, _ = span(np.add.reduceat(terms, starts, axis=0).tobytes())
-            for group, number in enumerate(first.tolist()):
-                for level in BUCKET_LEVELS_S:
-                    self._note(group, level, number * FINEST_S // level, at + group * self._size)
-            return
-        group_of = np.repeat(np.arange(len(counts)), counts)
-        for level in BUCKET_LEVELS_S:
-            self._add(level, group_of, rows["dt_us"] // (level * SECOND_US), terms)
-
-    def of(self, group: int) -> list[tuple[int, int, int, int]]:
-        """(level in seconds, number of the bucket within the chunk, first and last place of the packed sums)"""
-        return self._found[group]
-
-    def _add(self, level: int, group: NDArray[np.int64], bucket: NDArray[np.uint32], terms: NDArray[np.uint64]) -> None:
-        per_chunk = CHUNK_US // (level * SECOND_US)
-        number = group * per_chunk + bucket
-        steps = np.diff(number)
-        if (steps < 0).any():
-            order = np.argsort(number, kind="stable")
-            number, terms = number[order], terms[order]
-            steps = np.diff(number)
-        starts = np.concatenate(([0], np.flatnonzero(steps) + 1))
-        at, _ = self._span(np.add.reduceat(terms, starts, axis=0).tobytes())
-        for place, one in enumerate(number[starts].tolist()):
-            self._note(one // per_chunk, level, one % per_chunk, at + place * self._size)
-
-    def _note(self, group: int, level: int, bucket: int, at: int) -> None:
-        self._found[group].append((level, bucket, at, at + self._size - 1))
 
 
 def _best(pictured: Sequence[Point]) -> list[tuple[Point, bytes]]:
@@ -319,20 +267,15 @@ def _flag(value: object) -> str:
     return "1" if value else "0"
 
 
-def _bucket_keys(keys: Keys, person: str, members: Iterable[str]) -> set[str]:
-    """The keys of all buckets that the chunks of an index have ever added to."""
+def _keys_of_points(keys: Keys, person: str, members: Iterable[str]) -> set[str]:
+    """The keys of the chunks of an index, and of all buckets that they have ever added to."""
     found = set()
     for member in members:
         chunk, schema = member.split(":")
+        found.add(keys.chunk(person, int(chunk), schema))
         for level in BUCKET_LEVELS_S:
             found |= {keys.buckets(person, schema, level, slab) for slab in slabs_of_chunk(int(chunk), level)}
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _PersonNames:
-    person: str
-    chunks: str
 
 
 class _Names:
@@ -342,13 +285,21 @@ class _Names:
         keys = self.keys = Keys(partition)
         self.fixed = (keys.position, keys.born, keys.sources, keys.schemas, keys.erased)
         remembered = functools.lru_cache(maxsize=4096)
-        self.chunk = remembered(keys.chunk)
-        self.buckets = remembered(keys.buckets)
         self.people = remembered(keys.people)
-        self.person = remembered(lambda person: _PersonNames(keys.person(person), keys.chunks(person)))
+        self.person = remembered(lambda person: (keys.person(person), keys.chunks(person)))
+        self.chunk = remembered(self._chunk)
         self.session = remembered(
             lambda source, session: (keys.session(source, session), keys.sessions(source), keys.gaps(source, session))
         )
+
+    def _chunk(self, person: str, chunk: int, schema: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """The keys of a chunk and of its buckets of each level; the slots there of the first bucket of each level."""
+        names, slots = [self.keys.chunk(person, chunk, schema)], []
+        for level in BUCKET_LEVELS_S:
+            slab, slot = slab_of(bucket_of(chunk * CHUNK_US, level))  # all buckets of a chunk lie in one slab
+            names.append(self.keys.buckets(person, schema, level, slab))
+            slots.append(slot)
+        return tuple(names), tuple(slots)
 
 
 _names = functools.lru_cache(maxsize=64)(_Names)
