@@ -119,7 +119,7 @@ def serve(
         with ExitStack() as stack:
             stack.callback(sys.setswitchinterval, sys.getswitchinterval())
             sys.setswitchinterval(TURN_S)
-            ending = stop or stack.enter_context(_stopped_by_signals())
+            ending = stop or stack.enter_context(stopped_by_signals())
             _Service(settings, ending, stack, on_health).run(
                 new_reader, new_log or kafka_log, new_store or redis_store, new_rejected or rejected_topic
             )
@@ -229,7 +229,7 @@ class _Service:
 
 def redis_store(settings: WorkerSettings) -> Store:
     """The store on Redis, laid out for as many partitions as the topic has."""
-    with _extras():
+    with extras():
         from worker import kafka_service
         from worker.store.redis import RedisStore
     return RedisStore(
@@ -242,20 +242,25 @@ def redis_store(settings: WorkerSettings) -> Store:
 
 def kafka_log(settings: WorkerSettings) -> ServiceLog:
     """The topic of faces."""
-    with _extras():
+    with extras():
         from worker.kafka_service import ReportingLog
     return ReportingLog(settings)
 
 
 def rejected_topic(settings: WorkerSettings) -> Rejected:
     """The topic of what cannot be read."""
-    with _extras():
+    with extras():
         from worker import kafka_service
     return kafka_service.rejected_topic(settings)
 
 
 @contextmanager
-def _extras() -> Iterator[None]:
+def extras() -> Iterator[None]:
+    """Imports of what only a service on Kafka and Redis needs.
+
+    Raises:
+        BadRequest: one is not installed.
+    """
     try:
         yield
     except ImportError as error:
@@ -263,7 +268,7 @@ def _extras() -> Iterator[None]:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
+def stopped_by_signals() -> Iterator[threading.Event]:
     """An event that SIGTERM and SIGINT set."""
     stop = threading.Event()
 
