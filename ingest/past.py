@@ -8,7 +8,7 @@ import redis
 from contract.errors import BadRequest, StoreUnavailable
 from contract.keys import Keys
 from contract.labels import GapReason
-from contract.records import Gap, Progress, Record
+from contract.records import Erase, Gap, Progress, Record
 from contract.topics import partition_of
 from ingest.pipeline import Past
 
@@ -50,8 +50,7 @@ class RedisPast:
             LogUnavailable: Kafka does not.
         """
         stored, next_offset = self._stored(source, session)
-        waiting = [record for record in self._backlog(source, next_offset) if record.session == session]
-        return _joined(stored, waiting)
+        return _joined(stored, (record for record in self._backlog(source, next_offset) if record.session == session))
 
     def close(self) -> None:
         """Hand the connection back."""
@@ -73,13 +72,15 @@ class RedisPast:
         return past, int(next_offset or 0)
 
 
-def _joined(stored: Past, waiting: list[Record]) -> Past:
-    """The past when everything that waits will have been stored."""
-    marks = [record.sequence for record in waiting]
-    if stored.high_water is not None:
-        marks.append(stored.high_water)
-    stops = {
-        record.sequence for record in waiting if isinstance(record, Gap) and record.reason is GapReason.INTERRUPTED
-    }
-    closed = any(isinstance(record, Progress) and record.closed for record in waiting)
-    return Past(max(marks, default=None), tuple(sorted({*stored.interrupted_at, *stops})), stored.closed or closed)
+def _joined(stored: Past, waiting: Iterable[Record]) -> Past:
+    """The past when everything that waits will have been stored; looks at one record at a time, as they hold crops."""
+    high_water, closed = stored.high_water, stored.closed
+    stops = set(stored.interrupted_at)
+    for record in waiting:
+        if isinstance(record, Erase):
+            continue  # raises no mark
+        high_water = record.sequence if high_water is None else max(high_water, record.sequence)
+        if isinstance(record, Gap) and record.reason is GapReason.INTERRUPTED:
+            stops.add(record.sequence)
+        closed = closed or (isinstance(record, Progress) and record.closed)
+    return Past(high_water, tuple(sorted(stops)), closed)

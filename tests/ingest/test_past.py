@@ -1,9 +1,67 @@
 """What is told of a Redis that cannot be asked; what it knows is looked at in tests/integration."""
 
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+
 import pytest
 
 from contract.errors import BadRequest, StoreUnavailable
+from contract.labels import GapReason
+from contract.records import Erase, Face, Gap, Progress, Quality, Record
 from ingest.past import RedisPast
+from ingest.pipeline import Past
+
+CROP_BYTES = 100_000
+
+
+def a_face(sequence: int) -> Face:
+    return Face(
+        source="file",
+        session="s",
+        sequence=sequence,
+        event_time=sequence * 40_000,
+        frame=sequence,
+        track=1,
+        person="file.s.1",
+        box_xywh=(1.0, 2.0, 30.0, 40.0),
+        quality=Quality(overall=0.5, sharpness=0.5, yaw_deg=0.0, pitch_deg=0.0, roll_deg=0.0, score=0.9),
+        crop=bytes(CROP_BYTES),
+    )
+
+
+def past_of(monkeypatch: pytest.MonkeyPatch, stored: Past, waiting: Iterable[Record]) -> Past:
+    """The past where Redis holds one thing and the log another."""
+    monkeypatch.setattr(RedisPast, "_stored", lambda self, source, session: (stored, 7))
+    with closing(RedisPast("redis://localhost:1", partitions=1, backlog=lambda source, offset: waiting)) as past:
+        return past("file", "s")
+
+
+def test_a_long_backlog_is_not_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def faces() -> Iterator[Record]:
+        yield from map(a_face, range(500))  # 50 MB of crops
+
+    tracemalloc.start()
+    try:
+        assert past_of(monkeypatch, Past(), faces()) == Past(499)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 20 * CROP_BYTES  # two crops and a Redis client; all of them would be 500
+
+
+def test_what_waits_is_added_to_what_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = Gap(source="file", session="s", sequence=5, begin=0, end=9, reason=GapReason.INTERRUPTED)
+    end = Progress(source="file", session="s", sequence=9, event_time=9, frames=9, looked_at=9, closed=True)
+
+    assert past_of(monkeypatch, Past(3, (1,)), [stop, end]) == Past(9, (1, 5), closed=True)
+
+
+def test_an_erasure_that_waits_is_no_record_of_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    erase = Erase(source="file", session="s", sequence=4, person="file.s.1")
+
+    assert past_of(monkeypatch, Past(), [erase]) == Past()
 
 
 @pytest.mark.parametrize(
