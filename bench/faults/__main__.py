@@ -1,6 +1,7 @@
 """`python -m bench.faults`: inject faults into real Kafka, Redis and workers; say what was lost, doubled or wrong."""
 
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -16,12 +17,14 @@ from bench.faults.rows import cases
 from bench.faults.setting import Case, Setting, Stacks
 from contract.errors import MienError
 
-SHORT_SEEDS, LONG_SEEDS = 3, 20
+SHORT_SEEDS = 3
 
 
 def main(
     rows: Annotated[str, typer.Option(help="Numbers of rows, by commas; all without it.")] = "",
-    seeds: Annotated[int, typer.Option(help="Runs of each case.  [default: 3, with --long 20]", min=0)] = 0,
+    seeds: Annotated[
+        int, typer.Option(help=r"Runs of each case.  \[default: 3, with --long 20]", min=0, show_default=False)
+    ] = 0,
     long: Annotated[bool, typer.Option("--long", help="Outages of 60 s and more instead of seconds.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Only the cases that CI runs.")] = False,
     first: Annotated[int, typer.Option(help="The first seed.")] = 0,
@@ -32,8 +35,7 @@ def main(
     ] = False,
 ) -> None:
     """Run the cases; exit code 1 where a run has not passed."""
-    console = Console(highlight=False)
-    seeds = seeds or (LONG_SEEDS if long else SHORT_SEEDS)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     chosen = [case for case in cases({int(row) for row in rows.split(",") if row}) if case.quick or not quick]
     folder = Path(tempfile.mkdtemp(prefix="mien-faults-"))
     runs: list[Run] = []
@@ -42,11 +44,11 @@ def main(
         if quick:
             stacks.of(replica=True)  # serves every quick case: one start instead of two
         for case in by_stack(chosen):
-            for seed in range(first, first + seeds):
+            for seed in range(first, first + (seeds or (case.long_seeds if long else SHORT_SEEDS))):
                 run = one(case, Setting(seed, long, stacks, folder / f"row{case.row}-{case.slug}-{seed}"))
                 console.print(line(run), style=None if run.passed else "red", markup=False, soft_wrap=True)
                 runs.append(run)
-    form = f"{'long' if long else 'short'} form, {seeds} seeds, {(time.monotonic() - began) / 60:.1f} min"
+    form = f"{'long' if long else 'short'} form, {len(runs)} runs in {(time.monotonic() - began) / 60:.0f} min"
     given = figures(runs, form)
     console.print(terminal(runs))
     if json is not None:

@@ -109,7 +109,7 @@ def terminal(runs: Sequence[Run]) -> Table:
     """The same table for a screen."""
     table = Table(box=None, padding=(0, 2, 0, 0), title="faults", title_justify="left")
     for name in COLUMNS:
-        table.add_column(name, justify="left" if name in ("fault", "passed") else "right")
+        table.add_column(name, justify="left" if name in ("fault", "passed") else "right", no_wrap=True)
     for one in by_row(runs):
         style = None if all(run.passed for run in one) else "red"
         table.add_row(*_cells(one), style=style)

@@ -94,6 +94,7 @@ class Case:
     fault: str
     run: Callable[[Setting, "Case"], Run]
     quick: bool = False  # in CI's selection
+    long_seeds: int = 20
     servers: str = "1 of each"  # cases of one kind run one after the other, as servers are slow to start
 
     @property
