@@ -47,6 +47,14 @@ def command(
         int | None,
         typer.Option(help=r"Hours after which people expire.  \[default: never]", min=1, show_default=False),
     ] = None,
+    rescore: Annotated[
+        bool,
+        typer.Option(
+            "--rescore",
+            help="Read what is stored again with these nets, as far as the topic still holds it, and end; "
+            "the workers go on meanwhile.",
+        ),
+    ] = False,
     health_host: Annotated[str, typer.Option(help="Address of the health pages.")] = "127.0.0.1",
     health_port: Annotated[int, typer.Option(help="Port of /healthz, /readyz and /metrics; 0: any.")] = 8081,
 ) -> None:
@@ -54,6 +62,7 @@ def command(
     from worker.nets import engines_of
     from worker.poison import Limits
     from worker.read import Reader
+    from worker.rescore import rescore as reread
     from worker.service import serve
     from worker.settings import WorkerSettings, addresses
 
@@ -79,7 +88,7 @@ def command(
     logging.basicConfig(level=logging.INFO, format=LOGGING, stream=sys.stderr)
     logging.getLogger("kafka").setLevel(logging.WARNING)  # at INFO it tells of every connection
     names = [name.strip() for name in nets.split(",") if name.strip()]
-    raise typer.Exit(serve(settings, lambda: Reader(engines_of(names, engine, threads))))
+    raise typer.Exit((reread if rescore else serve)(settings, lambda: Reader(engines_of(names, engine, threads))))
 
 
 def main() -> None:

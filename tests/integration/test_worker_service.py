@@ -16,6 +16,7 @@ from contract.readings import PassedReason
 from contract.records import Record
 from contract.topics import partition_of
 from contract.wire import Message, message_of
+from query.stores import reader_of
 from tests.servers import MakeTopic
 from tests.worker.examples import a_crop, a_face, a_progress, an_opening
 from worker.store.redis import RedisStore
@@ -47,9 +48,9 @@ def told(records: list[Record]) -> list[tuple[str, Message]]:
 
 
 @contextmanager
-def a_worker(bootstrap: str, redis_url: str, topic: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def a_worker(bootstrap: str, redis_url: str, topic: str, log: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker process, its output in a file; killed in the end if it has not ended."""
-    options = ["--topic", topic, "--group", topic, "--session-s", "6", "--health-port", "0", "--engine", "onnx"]
+    options = ["--topic", topic, "--group", topic, "--session-s", "6", "--health-port", "0", "--engine", "onnx", *more]
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "worker", *options],
@@ -102,6 +103,35 @@ def test_a_killed_worker_is_followed_by_one_that_stores_the_rest_once_and_drains
         passed = sum(store.passed(identity, n).get(PassedReason.REJECTED, 0) for n in range(2))
     assert counted == dict.fromkeys(SOURCES, 139 - 6)  # six of them are progress
     assert passed == 1
+
+
+def test_a_stored_stretch_is_read_again_by_another_net_while_the_topic_holds_it(
+    bootstrap: str, redis_url: str, topic: MakeTopic, tmp_path: Path
+) -> None:
+    name, log = topic(partitions=2), tmp_path / "log"
+    publish(bootstrap, name, told([r for source in SOURCES for r in (an_opening(source), *a_story(source, 1, 100))]))
+    with a_worker(bootstrap, redis_url, name, log) as process:
+        wait_for_marks(redis_url, 99, process, log)
+        for _ in range(2):  # the second time there is nothing to do
+            with a_worker(bootstrap, redis_url, name, log, "--rescore", "--nets", "expressions") as again:
+                assert again.wait(PATIENCE_S) == 0, log.read_text()
+        publish(bootstrap, name, told([record for source in SOURCES for record in a_story(source, 100, 120)]))
+        wait_for_marks(redis_url, 119, process, log)  # the worker was left alone
+
+    words = log.read_text()
+    assert "285 faces in 300 records read again, 2 partitions to their end" in words  # 99 less 4 of progress, each
+    assert "0 faces in 0 records read again, 2 partitions to their end" in words
+    with closing(reader_of(redis_url)) as reader, reader.snapshot() as snapshot:
+        for source in SOURCES:
+            schemas = snapshot.schemas(f"{source}/1", 0, 10**9)
+            frames = {
+                schemas[schema].nets[0].name: sorted(points.frame.tolist())
+                for _, schema, points in snapshot.stretches(f"{source}/1", 0, 10**9)
+            }
+            assert frames == {
+                "expressions": [n for n in range(1, 100) if n % 20],
+                "expressions.int8": [n for n in range(100, 120) if n % 20],
+            }
 
 
 def person_key(source: str) -> str:
