@@ -14,7 +14,10 @@ def test_the_layout_is_sql_and_its_keys_hold() -> None:
         connection.execute(put, (0,))
         connection.execute(put, (1,))
 
-        assert names == {"partitions", "sessions", "people", "reading_schemas", "chunks", "gaps", "erased"}
+        assert names == {
+            *("partitions", "sessions", "people", "reading_schemas", "chunks", "gaps", "erased"),
+            "rescorings",
+        }
         with pytest.raises(sqlite3.IntegrityError):
             connection.execute(put, (1,))
 
