@@ -29,7 +29,9 @@ def topics(partitions: int = PARTITIONS, *, retention_ms: int = 24 * HOUR_MS) ->
     the workers' lag, and no more (docs/delivery.md).
     """
     common = {"unclean.leader.election.enable": "false", "message.timestamp.type": "CreateTime"}
-    limit = {"max.message.bytes": str(MESSAGE_LIMIT)}
+    # JPEG grows no smaller. The broker unpacks what comes packed, and so holds what it unpacks to against the limit:
+    # 64 KB of gzip would else be 64 MB in every worker, and a codec that they lack would stop them.
+    limit = {"max.message.bytes": str(MESSAGE_LIMIT), "compression.type": "uncompressed"}
     return (
         Topic(FACES, partitions, {**common, **limit, "cleanup.policy": "delete", "retention.ms": str(retention_ms)}),
         Topic(REJECTED, 1, {**common, "cleanup.policy": "delete", "retention.ms": str(7 * 24 * HOUR_MS)}),

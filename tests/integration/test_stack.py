@@ -4,6 +4,7 @@ from contextlib import closing
 
 import pytest
 
+from contract.topics import topics
 from mien.stack import Stack
 from tests.servers import MakeTopic, make_topic
 
@@ -73,3 +74,17 @@ def test_a_redis_alone_is_emptied_for_each_test(fresh_redis: str) -> None:
     with closing(Redis.from_url(fresh_redis)) as client:
         assert client.dbsize() == 0
         assert client.function_list() == []
+
+
+def test_a_small_batch_cannot_hold_a_huge_record(bootstrap: str, topic: MakeTopic) -> None:
+    from kafka import KafkaProducer
+    from kafka.errors import MessageSizeTooLargeError
+
+    name = topic(config=dict(topics()[0].config))
+    options = {"compression_type": "gzip", "max_request_size": 1 << 28, "metrics_enabled": False}
+    with closing(KafkaProducer(bootstrap_servers=bootstrap.split(","), **options)) as producer:
+        producer.send(name, b"small", partition=0).get(timeout=20)
+        with pytest.raises(MessageSizeTooLargeError):
+            producer.send(name, bytes(64 << 20), partition=0).get(timeout=30)  # 64 KB of gzip
+
+    assert read(bootstrap, name) == [b"small"]
