@@ -168,6 +168,30 @@ def test_a_bucket_whose_workers_changed_the_net_is_told_by_the_rescoring_alone(w
     store.close()
 
 
+def test_a_change_of_net_within_a_bucket_is_a_new_epoch_and_keeps_what_is_stored_apart(where: Path | str) -> None:
+    log, change = a_log(), 217
+    store = open_store(where)
+    before = Writer(store)
+    before(*log[:change], schema=FACE_NET)
+    after = Writer(store)
+    assert after.epoch > before.epoch
+    after.offset = change
+    after(*log[change:], schema=NEWER)
+
+    begin, end, ids = NOON, NOON + 300 * SECOND, {FACE_NET.id: range(1, change), NEWER.id: range(change, 600)}
+    with closing(reader_of(where)) as reader, reader.snapshot() as snapshot:
+        for _, schema, points in snapshot.stretches("door.s1.1", begin, end):
+            assert set(points.frame) <= set(ids[schema])
+            wanted = np.concatenate([shares(1, seed=frame) for frame in points.frame])
+            np.testing.assert_allclose(points.values, wanted, atol=0.5 / 65_535 + 1e-6)  # packing, float32
+        for schema, sums in snapshot.buckets("door.s1.1", begin, end, 60) or ():
+            for start, values in zip(sums.begin, sums.values, strict=True):
+                frames = [n for n in ids[schema] if 0 <= NOON + n * SECOND // 2 - start < 60 * SECOND]
+                wanted = np.concatenate([shares(1, seed=frame) for frame in frames]).sum(axis=0)
+                np.testing.assert_allclose(values, wanted, atol=120 * 0.5 / 65_535)  # of at most 120 packed points
+    store.close()
+
+
 def test_workers_go_on_beside_a_rescoring(where: Path | str, ask: Ask) -> None:
     log = a_log()
     store = open_store(where)

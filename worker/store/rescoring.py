@@ -41,20 +41,22 @@ def missing(
         stored: the packed points of the chunk, by name.
         dtypes: how they are packed, by name.
     """
-    left: Counter[tuple[int, int]] = Counter()
+    frames = _frames(rows[list(numbers)])
+    left: Counter[int] = Counter()
     for name, body in stored.items():
-        if rank_of(name) == 0:
-            left.update(_frames(np.frombuffer(body, dtypes[name])))
-    if stored.get(layer):
-        left.subtract(_frames(np.frombuffer(stored[layer], rows.dtype)))
+        if rank_of(name) == 0 or name == layer:
+            held = _frames(np.frombuffer(body, dtypes[name]))
+            here = held[np.isin(held, frames)].tolist()  # a minute holds some hundred others
+            left.subtract(here) if name == layer else left.update(here)
     found = []
-    for number, frame in zip(numbers, _frames(rows[list(numbers)]), strict=True):
+    for number, frame in zip(numbers, frames.tolist(), strict=True):
         if left[frame] > 0:
             left[frame] -= 1
             found.append(number)
     return found
 
 
-def _frames(rows: NDArray[np.void]) -> list[tuple[int, int]]:
-    """(time within the chunk, number) of each row's frame."""
-    return list(zip(rows["dt_us"].tolist(), rows["frame"].tolist(), strict=True))
+def _frames(rows: NDArray[np.void]) -> NDArray[np.int64]:
+    """Time within the chunk and number of each row's frame, as one number."""
+    frames: NDArray[np.int64] = (rows["dt_us"].astype(np.int64) << 32) | rows["frame"]
+    return frames
