@@ -70,16 +70,16 @@ def changes_of(
 
 def _seen(batch: Batch, places: list[int]) -> Seen:
     """What the points in these places, of one person, add to it."""
-    times = [batch.event_time[place] for place in places]
+    event_time, picture = batch.event_time, batch.picture
+    times = [event_time[place] for place in places]
     first, last = min(times), max(times)
     chunks = {first // CHUNK_US: places}
     if last // CHUNK_US not in chunks:
         chunks = defaultdict(list)
         for place, time in zip(places, times, strict=True):
             chunks[time // CHUNK_US].append(place)
-    source, session = batch.session[places[0]]
-    pictured = [batch.points[place] for place in places if batch.picture[place] is not None]
-    return Seen(source, session, first, last, len(places), pictured, chunks)
+    pictured = [batch.points[place] for place in places if picture[place] is not None]
+    return Seen(*batch.session[places[0]], first, last, len(places), pictured, chunks)
 
 
 def sessions_of(batch: Batch) -> set[SessionKey]:

@@ -91,16 +91,12 @@ class Call:
         chunks: dict[str, dict[int, Sequence[int]]] = {}
         for (name, chunk), own in places.items():
             chunks.setdefault(name, {})[chunk] = own
-        people = list(self._points(chunks, rows, layer.id))
-        for person in people:
-            first, last = person["own"]
-            person["own"] = (first + 2, last)  # the person and the index last as long as before
         return _encode(
             {
                 "rescoring": place,
                 "main": main_epoch,
-                "names": [person["name"] for person in people],
-                "people": people,
+                "names": list(chunks),
+                "people": list(self._points(chunks, rows, layer.id)),
                 "schema": layer.id,
                 "body": self._span(layer.body),
                 "stride": rows.dtype.itemsize,
@@ -182,11 +178,12 @@ class Call:
                 "first": str(added.first_time),
                 "last": str(added.last_time),
                 "points": added.points,
-                "pictures": [
+            }
+            if added.pictured:
+                person["pictures"] = [
                     (place[point.source, point.session], repr(float(point.quality.overall)), *self._span(picture))
                     for point, picture in _best(added.pictured)
-                ],
-            }
+                ]
             people.append(person)
         return people
 
@@ -205,24 +202,18 @@ class Call:
         for person, chunks in places.items():
             first = len(keys) + 1
             keys += self._names.person(person)
-            parts, buckets = [], []
+            parts: list[int] = []  # flat, as msgpack takes longer in Lua than anything else that is said here
+            buckets: list[int] = []
             for chunk in chunks:
                 place, end = len(keys) + 1, at + counts[group] * size
                 names, slots = self._names.chunk(person, chunk, schema)
                 keys += names
-                parts.append((place, chunk, at, end - 1))
+                parts += (place, chunk, at, end - 1)
                 for level, bucket, row in added[group]:
                     begin = sums_at + row * sum_size
-                    buckets.append((place + 1 + level, slots[level] + bucket, begin, begin + sum_size - 1))
+                    buckets += (place + 1 + level, slots[level] + bucket, begin, begin + sum_size - 1)
                 at, group = end, group + 1
-            yield {
-                "name": person,
-                "key": first,
-                "chunks": first + 1,
-                "parts": parts,
-                "buckets": buckets,
-                "own": (first, len(keys)),
-            }
+            yield {"key": first, "parts": parts, "buckets": buckets, "last_key": len(keys)}
 
 
 def _best(pictured: Sequence[Point]) -> list[tuple[Point, bytes]]:
