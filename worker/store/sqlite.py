@@ -240,7 +240,7 @@ class SqliteStore:
         schema_id = self._id_of(schema)
         for person, added in changes.people.items():
             for chunk, places in added.chunks.items():
-                self._append(person, chunk, schema_id, rows[places].tobytes())
+                self._append(person, chunk, schema_id, rows.take(places).tobytes())
 
     def _write_sessions(self, changes: Changes) -> None:
         run = self._connection.executemany
