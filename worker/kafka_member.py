@@ -25,6 +25,8 @@ from worker.kafka_settings import KafkaSettings
 
 ANSWER_MS = 1000  # for a question to the broker; the thread that polls waits for it
 
+CALM_S = 0.05
+
 _ASSIGNORS = {"cooperative": CooperativeStickyAssignor, "range": RangePartitionAssignor}
 
 _log = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ class Member:
             partition_assignment_strategy=(_ASSIGNORS[settings.assignor],),
             **settings.consumer_options(),
         )
-        member = cls(consumer, settings.topic)
+        member = cls(_calmed(consumer), settings.topic)
         if not member._seen.wait(max(1.0, deadline - time.monotonic())):
             member.close(settings.close_s)
             raise LogUnavailable(
@@ -183,6 +185,19 @@ class Member:
 
     def _on_revoked(self, partitions: tuple[int, ...]) -> None:
         self._notes.append((False, partitions))
+
+
+def _calmed(consumer: Any) -> Any:
+    """The same consumer, whose polls wait at least `CALM_S` for a fetch that is under way.
+
+    kafka-python 3.0.12 waits no longer than until the next heartbeat is due. While one is not answered that is no time
+    at all: a broker that stopped without a word costs a whole core, and 12 MiB/s for what each round leaves at the
+    fetch (docs/faults.md, row 8). Heartbeats do not need the polls, the client's own thread sends them.
+    """
+    coordinator = consumer._coordinator
+    next_poll_s = coordinator.time_to_next_poll
+    coordinator.time_to_next_poll = lambda: max(CALM_S, next_poll_s())
+    return consumer
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python tells no types
