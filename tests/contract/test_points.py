@@ -93,6 +93,9 @@ def test_what_lies_outside_its_range_is_clipped() -> None:
         ([a_point(quality=quality(score=np.nan))], "not a finite number"),
         ([a_point(), a_point(values=np.zeros(3, np.float32))], r"shapes \[\(2,\), \(3,\)\]"),
         ([a_point(values=np.zeros((2, 1), np.float32))], "one axis"),
+        ([a_point(values=np.zeros(2, np.int64))], "int64.*wanted floats"),
+        ([a_point(values=[0.0, 1.0])], "list.*wanted arrays"),
+        ([a_point(box_xywh=(1.0, 2.0, 3.0))], "not enough values"),
         ([a_point(frame=-1)], "frame numbers -1"),
         ([a_point(frame=2**32)], "frame numbers 4294967296"),
         ([a_point(CHUNK_US)], "minute 1 in the chunk of minute 0"),
@@ -101,6 +104,16 @@ def test_what_lies_outside_its_range_is_clipped() -> None:
 def test_a_point_that_does_not_fit_is_named(points: list[Point], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         pack(points, 0)
+
+
+def test_values_are_packed_however_they_lie_in_memory() -> None:
+    table = np.array([[0.1, 0.2], [0.3, 0.4]], np.float32)
+    apart = [a_point(n, values=column) for n, column in enumerate(table.T)]  # every second number
+
+    packed_apart = pack(apart, 0)
+
+    assert packed_apart == pack([a_point(n, values=column.copy()) for n, column in enumerate(table.T)], 0)
+    assert packed_apart == pack([a_point(n, values=column.astype(float)) for n, column in enumerate(table.T)], 0)
 
 
 def test_no_points_are_no_bytes_and_no_columns() -> None:
