@@ -1,5 +1,6 @@
 """System parts that some tests need: a test skips where its part is missing, and says what would bring it."""
 
+import ctypes.util
 import os
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ APT = {
     "chromium": "chromium",
     "redis": "redis-server",
     "kafka": "openjdk-17-jre-headless maven",
+    "egl": "libegl1 libgl1-mesa-dri",
 }
 
 
@@ -48,6 +50,8 @@ def present(name: str) -> bool:
         return shutil.which("redis-server") is not None
     if name == "kafka":
         return shutil.which("java") is not None and shutil.which("mvn") is not None
+    if name == "egl":
+        return ctypes.util.find_library("EGL") is not None
     raise ValueError(f"unknown component {name!r}; known are {', '.join(APT)}")
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs, on Debian or Ubuntu, the system parts that the component tests start:
-# Redis, a Java 17 runtime and Maven (Kafka), GStreamer's RTSP server, Chromium.
+# Redis, a Java 17 runtime and Maven (Kafka), GStreamer's RTSP server, Chromium, Mesa's EGL.
 # --if-allowed: do nothing, quietly, where there is no apt or no right to use it.
 set -euo pipefail
 
@@ -10,6 +10,10 @@ have redis-server || missing+=(redis-server)
 have java || missing+=(openjdk-17-jre-headless)
 have mvn || missing+=(maven)
 have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
+# OpenGL without a screen, by software: draws the faces of the synthetic action units.
+if ! /sbin/ldconfig -p | grep -q 'libEGL\.so\.1' || ! compgen -G '/usr/lib/*/dri/swrast_dri.so' >/dev/null; then
+  missing+=(libegl1 libgl1-mesa-dri)
+fi
 if ! /usr/bin/python3 - <<'P' >/dev/null 2>&1
 import gi
 gi.require_version("Gst", "1.0")

@@ -9,6 +9,7 @@ import pytest
 
 from contract.errors import BadRequest, BadSource, EngineUnavailable, MienError
 from contract.labels import ACTION_UNITS
+from tests.components import APT, missing
 from train.data import synthetic_action_units as story
 from train.data.faceset import FaceSet, open_set
 from train.data.synthetic.fit import fit
@@ -30,7 +31,7 @@ def drawn(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         try:
             synthesise(shared_data, folder, Plan(count=COUNT, edge=64, small=0))
         except EngineUnavailable as error:
-            pytest.skip(f"{error}: apt-get install libegl1 libgl1-mesa-dri")
+            missing(f"{error}: apt-get install -y {APT['egl']}")
     return folder
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from contract.errors import EngineUnavailable
+from tests.components import APT, missing
 from train.data.synthetic.fit import UPRIGHT, Fitted
 from train.data.synthetic.mesh import CORNERS, Mesh
 from train.data.synthetic.render import EDGE, Head, Renderer, View, head_of, light
@@ -19,7 +20,7 @@ def renderer(small_mesh: Mesh) -> Iterator[Renderer]:
     try:
         made = Renderer(small_mesh)
     except EngineUnavailable as error:
-        pytest.skip(f"{error}: apt-get install libegl1 libgl1-mesa-dri")
+        missing(f"{error}: apt-get install -y {APT['egl']}")
     with made:
         yield made
 
