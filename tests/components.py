@@ -22,7 +22,7 @@ APT = {
     "chromium": "chromium",
     "redis": "redis-server",
     "kafka": "openjdk-17-jre-headless maven",
-    "egl": "libegl1 libgl1-mesa-dri",
+    "egl": "libegl1 libgl1 libgl1-mesa-dri",
 }
 
 

@@ -12,7 +12,7 @@ have mvn || missing+=(maven)
 have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
 # OpenGL without a screen, by software: draws the faces of the synthetic action units.
 if ! /sbin/ldconfig -p | grep -q 'libEGL\.so\.1' || ! compgen -G '/usr/lib/*/dri/swrast_dri.so' >/dev/null; then
-  missing+=(libegl1 libgl1-mesa-dri)
+  missing+=(libegl1 libgl1 libgl1-mesa-dri)
 fi
 if ! /usr/bin/python3 - <<'P' >/dev/null 2>&1
 import gi
