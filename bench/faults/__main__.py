@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
+import redis
 import typer
+from kafka.errors import KafkaError
 from rich.console import Console
 
 from bench.faults.arena import RunFailed
@@ -68,7 +70,7 @@ def one(case: Case, setting: Setting) -> Run:
     began = time.monotonic()
     try:
         return case.run(setting, case)
-    except (RunFailed, MienError, OSError) as error:
+    except (RunFailed, MienError, OSError, redis.RedisError, KafkaError) as error:
         why = f"{type(error).__name__}: {error}"[:1500]
         return Run(row=case.row, fault=case.fault, seed=setting.seed, run_s=round(time.monotonic() - began, 1), why=why)
 

@@ -169,10 +169,9 @@ def is_still(arena: Arena, seconds: float) -> bool:
 def refuses(arena: Arena) -> bool:
     """Does Redis refuse writes?"""
     try:
-        arena.server().set("faults:probe", 1)
+        arena.server().set("faults:probe", 1, px=1000)
     except redis.ResponseError:
         return True
-    arena.server().delete("faults:probe")
     return False
 
 
