@@ -1,4 +1,4 @@
-"""`python -m bench [PART…]`: speed, tracking, recall, nets, cluster; all of them without a name."""
+"""`python -m bench [PART…]`: speed, tracking, recall, nets, commits, cluster; all of them without a name."""
 
 import statistics
 import sys
@@ -85,6 +85,13 @@ def nets(console: Console) -> None:
     main()
 
 
+def commits(console: Console) -> None:
+    """The two stores; needs redis-server for the second."""
+    from bench.commits import main
+
+    main()
+
+
 def cluster(console: Console) -> None:
     """Kafka and Redis: a worker's throughput, and the whole service; needs Java and redis-server."""
     from bench.cluster import main
@@ -92,7 +99,7 @@ def cluster(console: Console) -> None:
     main()
 
 
-PARTS = {"speed": speed, "tracking": tracking, "recall": recall, "nets": nets, "cluster": cluster}
+PARTS = {"speed": speed, "tracking": tracking, "recall": recall, "nets": nets, "commits": commits, "cluster": cluster}
 
 
 def main() -> None:

@@ -1,7 +1,4 @@
-"""How long a store takes to commit 64 points: milliseconds, of which of the caller's processor.
-
-python -m bench.commits
-"""
+"""`python -m bench commits`: how long a store takes to commit a batch of points."""
 
 import dataclasses
 import statistics
@@ -13,13 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from contract.readings import Channel, ChannelKind, NetVersion, Point, ReadingSchema
 from contract.records import Quality
 from worker.store import Outcome, Store
 from worker.store.sqlite import SqliteStore
 
-POINTS, PEOPLE, COMMITS = 64, 8, 1500
+SIZES = (64, 128)  # points of a commit; a worker sends at most 128
+PEOPLE, COMMITS = 8, 1500
 SCHEMA = ReadingSchema(
     (NetVersion("bench", "1", "0" * 64),), tuple(Channel(name, ChannelKind.EXPRESSION) for name in "abcdefgh")
 )
@@ -31,6 +31,7 @@ class Commits:
     """Milliseconds of a commit, median and 5th percentile (what is left of it on a busy machine)."""
 
     store: str
+    points: int
     p50_ms: float
     p05_ms: float
     caller_p50_ms: float  # processor time of the calling thread alone
@@ -38,17 +39,38 @@ class Commits:
     server_ms: float = 0.0  # of the mean call inside the server
 
 
-def commits() -> list[Commits]:
+def main() -> None:
+    """Print a row per store and size."""
+    table = Table(
+        title=f"Commits, {PEOPLE} people, 8 channels, ms", title_justify="left", box=None, padding=(0, 2, 0, 0)
+    )
+    for name in ("store", "points", "median", "per 64 points", "5th percentile", "caller's CPU", "inside Redis"):
+        table.add_column(name, justify="left" if name == "store" else "right")
+    for points in SIZES:
+        for line in commits(points):
+            table.add_row(
+                line.store,
+                str(points),
+                f"{line.p50_ms:.2f}",
+                f"{line.p50_ms * 64 / points:.2f}",
+                f"{line.p05_ms:.2f}",
+                f"{line.caller_p50_ms:.2f}",
+                f"{line.server_ms:.2f}" if line.server_ms else "",
+            )
+    Console(highlight=False, width=120).print(table)
+
+
+def commits(points: int) -> list[Commits]:
     """SQLite on disk, and Redis over a socket where redis-server is installed."""
     with tempfile.TemporaryDirectory(prefix="mien-bench-") as folder:
-        found = [measured("sqlite", SqliteStore(Path(folder) / "store.db"))]
+        found = [measured("SQLite", SqliteStore(Path(folder) / "store.db"), points)]
         try:
             with redis_url(Path(folder)) as url:
                 import redis
 
                 from worker.store.redis import RedisStore
 
-                one = measured("redis", RedisStore(url))
+                one = measured("Redis", RedisStore(url), points)
                 with redis.Redis.from_url(url) as client:
                     calls = client.info("commandstats")["cmdstat_fcall"]
                 found.append(dataclasses.replace(one, server_ms=calls["usec_per_call"] / 1e3))
@@ -57,20 +79,20 @@ def commits() -> list[Commits]:
     return found
 
 
-def measured(name: str, store: Store) -> Commits:
+def measured(name: str, store: Store, points: int) -> Commits:
     """Commits of points that were made just before each, as a worker does."""
     rng = np.random.default_rng(0)
     lease = store.take("bench", 0)
     wall, caller = [], []
-    for at in range(0, COMMITS * POINTS, POINTS):
-        entries = batch(at, rng.random((POINTS, len(SCHEMA.channels))).astype(np.float32))
+    for at in range(0, COMMITS * points, points):
+        entries = batch(at, rng.random((points, len(SCHEMA.channels))).astype(np.float32))
         began, used = time.perf_counter(), time.thread_time()
         outcome = store.commit(
             "bench",
             0,
             epoch=lease.epoch,
             previous_offset=at,
-            next_offset=at + POINTS,
+            next_offset=at + points,
             entries=entries,
             schema=SCHEMA,
         )
@@ -78,11 +100,11 @@ def measured(name: str, store: Store) -> Commits:
         caller.append(time.thread_time() - used)
         assert outcome is Outcome.APPLIED
     store.close()
-    return Commits(name, *(1e3 * number for times in (wall, caller) for number in _middle(times)))
+    return Commits(name, points, *(1e3 * number for times in (wall, caller) for number in _middle(times)))
 
 
 def batch(at: int, values: np.ndarray) -> list[Point]:
-    """The points of eight people in eight frames of 25 a second."""
+    """Points of eight people, a frame after the other, at 25 frames a second."""
     return [
         Point(
             source="cam",
@@ -95,7 +117,7 @@ def batch(at: int, values: np.ndarray) -> list[Point]:
             quality=QUALITY,
             values=values[place],
         )
-        for place in range(POINTS)
+        for place in range(len(values))
     ]
 
 
@@ -119,5 +141,4 @@ def _middle(times: Sequence[float]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    for line in commits():
-        print(*(f"{name} {value:.3f}" if isinstance(value, float) else value for name, value in vars(line).items()))
+    main()
