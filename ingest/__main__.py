@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from contract.errors import MienError
+from contract.exit_codes import BAD_INPUT
 from contract.topics import FACES
-
-BAD_INPUT = 2
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -14,10 +14,10 @@ from types import FrameType
 import cv2
 
 from contract.errors import BadSource
+from contract.exit_codes import BAD_INPUT, DONE, INTERRUPTED
 from contract.records import Record
 from ingest.backlog import KafkaBacklog
-from ingest.faces.detect import STILL_LONG_SIDE, CenterFace
-from ingest.faces.follow import Follower
+from ingest.followers import follower_factory
 from ingest.kafka import Halted, KafkaPublisher, Sent
 from ingest.outbox import Outbox
 from ingest.past import RedisPast
@@ -25,7 +25,6 @@ from ingest.pipeline import Following, Past, Tally, no_past, records_of
 from ingest.settings import IngestSettings
 from ingest.sources import Source, sources_of
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 LINE_EVERY_S, POLL_S = 5.0, 0.2
 
 
@@ -58,7 +57,7 @@ def ingest_all(typed: Sequence[str], settings: IngestSettings, delivery: Deliver
         )
         live = [source.id for source in sources if source.live]
         publisher = KafkaPublisher(outbox, live=live, shed_after_s=delivery.shed_after_s, stop=stop)
-        run = Run(settings, publisher.publish, past, stop, _follower_factory(settings))
+        run = Run(settings, publisher.publish, past, stop, follower_factory(settings))
         try:
             run.over(sources, lambda: _note(_line(run, outbox.held_bytes)))
         finally:
@@ -128,20 +127,6 @@ class Run:
             self.failures.append(failure)
         if not source.live:
             del self.tallies[source.id]
-
-
-def _follower_factory(settings: IngestSettings) -> Callable[[Source], Follower]:
-    """A fresh follower per session; the detector's session is opened once per kind of source."""
-    detectors: dict[bool, CenterFace] = {}
-    opening = threading.Lock()
-
-    def new_follower(source: Source) -> Follower:
-        with opening:
-            if source.still not in detectors:
-                detectors[source.still] = CenterFace(STILL_LONG_SIDE) if source.still else CenterFace()
-        return Follower(detectors[source.still], detect_every=settings.detect_every)
-
-    return new_follower
 
 
 def _summary(name: str, sent: Sent | None) -> str:

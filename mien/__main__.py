@@ -5,9 +5,8 @@ import os
 import sys
 
 from contract.errors import MienError
+from contract.exit_codes import BAD_INPUT, INTERRUPTED
 from mien.cli import app
-
-BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def main() -> None:

@@ -18,10 +18,10 @@ import orjson
 from rich.console import Console
 
 from contract.errors import BadOutput, BadRequest, BadStore
-from ingest.faces.detect import STILL_LONG_SIDE, CenterFace
-from ingest.faces.follow import Follower
+from contract.exit_codes import BAD_INPUT, DONE, INTERRUPTED
+from ingest.followers import follower_factory
 from ingest.settings import IngestSettings
-from ingest.sources import Source, sources_of
+from ingest.sources import sources_of
 from mien.analysis import Analysis
 from mien.output import Contents, check_writable, write
 from mien.progress import Watch
@@ -36,7 +36,6 @@ from worker.store.sqlite import SqliteStore
 
 Note = Callable[[str], None]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,7 @@ def run_all(request: RunRequest) -> int:
             stack.callback(server.close)
             note(f"dashboard: {server.url}")
         with _stopped_by_signals(notes) as stop, Watch(notes) as watch:
-            analysis = Analysis(sources, settings, _follower_factory(settings), store, stop)
+            analysis = Analysis(sources, settings, follower_factory(settings), store, stop)
             analysis.run(worker, watch)
         contents = _contents(store_path, analysis.sessions)
         _give(request, analysis, contents, screen, note)
@@ -123,18 +122,6 @@ def _give(request: RunRequest, analysis: Analysis, contents: Contents, screen: C
             note(f"mien: {failure}")
     for path in filter(None, (request.out, request.store)):
         note(f"written: {path}")
-
-
-def _follower_factory(settings: IngestSettings) -> Callable[[Source], Follower]:
-    """A fresh follower per session; the detector's session is opened once per kind of source."""
-    detectors: dict[bool, CenterFace] = {}
-
-    def new_follower(source: Source) -> Follower:
-        if source.still not in detectors:
-            detectors[source.still] = CenterFace(STILL_LONG_SIDE) if source.still else CenterFace()
-        return Follower(detectors[source.still], detect_every=settings.detect_every)
-
-    return new_follower
 
 
 def _contents(store: Path, wanted: list[tuple[str, str]]) -> Contents:

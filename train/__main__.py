@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import BadOutput, MienError
+from contract.exit_codes import BAD_INPUT, INTERRUPTED
 from train.data.faceset import open_set
 from train.loop import Bounds, Trainer
 from train.processes import Processes, join, leave
 from train.recipe import Recipe, read_recipe
 from train.watch import Follow, Silent, Watch
-
-BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def train(
