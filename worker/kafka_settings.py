@@ -55,6 +55,8 @@ class KafkaSettings:
             "max_poll_interval_ms": 300_000,
             # A fetch that waits for news holds up those of partitions resumed meanwhile: one per broker at a time.
             "fetch_max_wait_ms": 100,
+            # A slow source would cost a request per face; so the broker collects up to 100 ms, as a batch waits anyway.
+            "fetch_min_bytes": 256 * 1024,
             "fetch_max_bytes": 8 * MIB,  # held once more outside our buffers, undecoded
             "max_partition_fetch_bytes": 2 * MESSAGE_LIMIT,  # a record that does not fit would stop its partition
             "max_poll_records": self.poll_records,
