@@ -263,7 +263,9 @@ def extras() -> Iterator[None]:
     """
     try:
         yield
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("kafka", "redis"):
+            raise  # a mistake of ours
         raise BadRequest(f"{error.name} is not installed; wanted `pip install 'mien[kafka,redis]'`") from error
 
 
