@@ -1,4 +1,4 @@
-"""`python -m bench [PART…]`: speed, tracking, recall, nets, commits, cluster; all of them without a name."""
+"""`python -m bench [PART…]`: speed, tracking, recall, nets, commits, cluster, memory; all of them without a name."""
 
 import statistics
 import sys
@@ -99,7 +99,22 @@ def cluster(console: Console) -> None:
     main()
 
 
-PARTS = {"speed": speed, "tracking": tracking, "recall": recall, "nets": nets, "commits": commits, "cluster": cluster}
+def memory(console: Console) -> None:
+    """A worker over a million faces; some minutes."""
+    from bench.memory import main
+
+    main()
+
+
+PARTS = {
+    "speed": speed,
+    "tracking": tracking,
+    "recall": recall,
+    "nets": nets,
+    "commits": commits,
+    "cluster": cluster,
+    "memory": memory,
+}
 
 
 def main() -> None:

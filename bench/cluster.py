@@ -43,7 +43,7 @@ def main() -> None:
 
 def throughput(stack: Stack) -> Table:
     """Records of a full topic through one worker with a no-op engine; the client alone reads the same ones first."""
-    publish_faces(stack.bootstrap)
+    publish_faces(stack.bootstrap, RECORDS, crop_of_size(CROP_BYTES))
     alone = records_per_s_alone(stack.bootstrap)
     table = Table(
         title=f"Kafka → Redis, one worker, no-op engine: {RECORDS:,} crops of {CROP_BYTES // 1024} KB, "
@@ -82,24 +82,23 @@ def whole_service(stack: Stack) -> Table:
     return table
 
 
-def publish_faces(bootstrap: str) -> None:
-    """Fill the topic of faces: sources with some people each, every crop the same JPEG of `CROP_BYTES`."""
+def publish_faces(bootstrap: str, count: int, crop: bytes) -> None:
+    """Fill the topic of faces: sources with some people each, every crop the same."""
     publisher = KafkaPublisher(Outbox(bootstrap, topic=FACES))
-    crop = crop_of_size(CROP_BYTES)
-    for record in faces(crop):
+    for record in faces(count, crop):
         publisher.publish(record)
     publisher.close(PATIENCE_S)
 
 
-def faces(crop: bytes) -> Iterator[Record]:
-    """A frame of every source in turn, with all its people, until there are `RECORDS` faces."""
+def faces(count: int, crop: bytes) -> Iterator[Record]:
+    """A frame of every source in turn, with all its people, until there are `count` faces."""
     quality = Quality(overall=0.7, sharpness=0.6, yaw_deg=5.0, pitch_deg=-3.0, roll_deg=1.0, score=0.9)
     for n in range(SOURCES):
         yield SessionOpened(
             source=f"camera-{n}", session="bench", sequence=0, uri="rtsp://bench/", event_time=0, dated=True,
             size_wh=(1280, 720), fps=25.0, sample_hz=None, keeps_pictures=False,
         )  # fmt: skip
-    for made in range(RECORDS):
+    for made in range(count):
         frame, rest = divmod(made, SOURCES * PEOPLE)
         source, person = divmod(rest, PEOPLE)
         yield Face(
@@ -109,8 +108,8 @@ def faces(crop: bytes) -> Iterator[Record]:
         )  # fmt: skip
     for n in range(SOURCES):
         yield Progress(
-            source=f"camera-{n}", session="bench", sequence=RECORDS, event_time=RECORDS * 40_000, frames=RECORDS,
-            looked_at=RECORDS, closed=True,
+            source=f"camera-{n}", session="bench", sequence=count, event_time=count * 40_000, frames=count,
+            looked_at=count, closed=True,
         )  # fmt: skip
 
 
