@@ -7,6 +7,7 @@ import typer
 
 from contract.errors import MienError
 from contract.exit_codes import BAD_INPUT
+from contract.extras import check_cluster_installed
 from contract.topics import FACES
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -60,6 +61,7 @@ def command(
     buffer_mb: Annotated[int, typer.Option(help="Hold at most this much that Kafka has not acknowledged.", min=1)] = 64,
 ) -> None:
     """Look at videos, pictures and cameras, and publish every face to Kafka."""
+    check_cluster_installed()
     from ingest.faces.follow import DETECT_EVERY
     from ingest.run import Delivery, ingest_all
     from ingest.settings import IngestSettings

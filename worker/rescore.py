@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contract.errors import MienError
+from contract.extras import check_cluster_installed
 from contract.readings import Entry, Point
 from contract.records import Crop, Delivery, Record
 from worker.commit import CommitRefused
@@ -19,7 +20,7 @@ from worker.patience import Patience, Stopped
 from worker.poison import Limits
 from worker.portrait import Portraits
 from worker.read import Reading
-from worker.service import CODES, DONE, SOFTWARE, extras, stopped_by_signals
+from worker.service import CODES, DONE, SOFTWARE, stopped_by_signals
 from worker.settings import WorkerSettings
 from worker.store import RESCORED_AT_ONCE, Outcome, Rescoring, RescoringStore
 
@@ -199,10 +200,11 @@ def rescore(settings: WorkerSettings, new_reader: Callable[[], Reading], stop: t
         with ExitStack() as stack:
             ending = stop or stack.enter_context(stopped_by_signals())
             reader = new_reader()
-            with extras():
-                from worker.kafka_service import worker_name
-                from worker.kafka_stretch import KafkaStretches
-                from worker.store.redis import RedisStore
+            check_cluster_installed()
+            from worker.kafka_service import worker_name
+            from worker.kafka_stretch import KafkaStretches
+            from worker.store.redis import RedisStore
+
             patience = Patience(ending)
             kafka = KafkaSettings(bootstrap=settings.bootstrap, topic=settings.topic, name=worker_name())
             stretches = patience(lambda: KafkaStretches(kafka))

@@ -33,6 +33,7 @@ from contract.errors import (
     RecordsExpired,
     TooManyRejected,
 )
+from contract.extras import check_cluster_installed
 from worker.commit import CommitRefused, LeaseLost
 from worker.consume import Log
 from worker.entries import Watching
@@ -229,9 +230,10 @@ class _Service:
 
 def redis_store(settings: WorkerSettings) -> Store:
     """The store on Redis, laid out for as many partitions as the topic has."""
-    with extras():
-        from worker import kafka_service
-        from worker.store.redis import RedisStore
+    check_cluster_installed()
+    from worker import kafka_service
+    from worker.store.redis import RedisStore
+
     return RedisStore(
         settings.redis,
         adopt_logs=settings.adopt_logs,
@@ -242,31 +244,18 @@ def redis_store(settings: WorkerSettings) -> Store:
 
 def kafka_log(settings: WorkerSettings) -> ServiceLog:
     """The topic of faces."""
-    with extras():
-        from worker.kafka_service import ReportingLog
+    check_cluster_installed()
+    from worker.kafka_service import ReportingLog
+
     return ReportingLog(settings)
 
 
 def rejected_topic(settings: WorkerSettings) -> Rejected:
     """The topic of what cannot be read."""
-    with extras():
-        from worker import kafka_service
+    check_cluster_installed()
+    from worker import kafka_service
+
     return kafka_service.rejected_topic(settings)
-
-
-@contextmanager
-def extras() -> Iterator[None]:
-    """Imports of what only a service on Kafka and Redis needs.
-
-    Raises:
-        BadRequest: one is not installed.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("kafka", "redis"):
-            raise  # a mistake of ours
-        raise BadRequest(f"{error.name} is not installed; wanted `pip install 'mien[kafka,redis]'`") from error
 
 
 @contextmanager

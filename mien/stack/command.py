@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from contract.extras import check_cluster_installed
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -42,6 +44,7 @@ def up(
 
     What is not said is as it was the last time in this folder.
     """
+    check_cluster_installed()
     from rich.console import Console
 
     from mien.stack.stack import Stack
