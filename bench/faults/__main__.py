@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 from rich.console import Console
 
 from bench.faults.arena import RunFailed
-from bench.faults.report import Run, figures, page, terminal, write_json
+from bench.faults.report import Run, figures, page, read_json, terminal, write_json
 from bench.faults.rows import cases
 from bench.faults.setting import Case, Setting, Stacks
 from contract.errors import MienError
@@ -32,6 +32,9 @@ def main(
     first: Annotated[int, typer.Option(help="The first seed.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Write the page here.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write a JSON line per run here.")] = None,
+    add: Annotated[
+        list[Path] | None, typer.Option(help="Show the runs of this JSON too; a long form is made in pieces.")
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the logs of all runs, not only of those that failed.")
     ] = False,
@@ -51,12 +54,15 @@ def main(
                 console.print(line(run), style=None if run.passed else "red", markup=False, soft_wrap=True)
                 runs.append(run)
     form = f"{'long' if long else 'short'} form, {len(runs)} runs in {(time.monotonic() - began) / 60:.0f} min"
+    before = [read_json(path) for path in add or ()]
+    form = "; ".join([*(f"{each.form}, {each.date}" for each in before), *([form] if runs else [])])
+    runs = [run for each in before for run in each.runs] + runs
     given = figures(runs, form)
     console.print(terminal(runs))
     if json is not None:
         write_json(given, json)
     if out is not None:
-        out.write_text(page(given, {case.name: case.about for case in chosen}))
+        out.write_text(page(given, {case.name: case.about for case in cases(set())}))
     failed = [run for run in runs if not run.passed]
     if failed or keep:
         console.print(f"logs: {folder}")
