@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import redis
 import typer
 from kafka.errors import KafkaError
 from rich.console import Console
 
 from bench.faults.arena import RunFailed
-from bench.faults.report import Run, figures, page, read_json, terminal, write_json
+from bench.faults.report import LONG_FORM, Run, figures, page, read_json, terminal, write_json
 from bench.faults.rows import cases
 from bench.faults.setting import Case, Setting, Stacks
 from contract.errors import MienError
@@ -75,7 +76,8 @@ def one(case: Case, setting: Setting) -> Run:
     """The run, also where it did not come to an end."""
     began = time.monotonic()
     try:
-        return case.run(setting, case)
+        run = case.run(setting, case)
+        return msgspec.structs.replace(run, fault=f"{run.fault}{LONG_FORM}") if setting.long else run
     except (RunFailed, MienError, OSError, redis.RedisError, KafkaError) as error:
         why = f"{type(error).__name__}: {error}"[:1500]
         return Run(row=case.row, fault=case.fault, seed=setting.seed, run_s=round(time.monotonic() - began, 1), why=why)

@@ -18,6 +18,7 @@ is said in `bench/faults/oracle.py`; what they mean, and what the promise needs,
 In the short form a worker's session lasts 6 s (the broker's least) and most outages 9 s; in the long form 10 s, 60 s.
 """
 
+LONG_FORM = ", long form"
 LEGEND = """
 * Each run: synthetic sources whose every picture spells source, session, frame and face; a net that reads nothing
   else; everything between them is the product's own code. Afterwards every point in Redis is decoded and compared.
@@ -100,7 +101,7 @@ def page(given: Figures, about: Mapping[tuple[int, str], str]) -> str:
     rows += ["| " + " | ".join(cells) + " |" for cells in map(_cells, by_row(given.runs))]
     failed = [f"* Row {run.row}, {run.fault}, seed {run.seed}: {run.why}" for run in given.runs if not run.passed]
     tail = ["\n## Runs that did not pass\n", *failed] if failed else []
-    known = {(run.row, run.fault) for run in given.runs}
+    known = {(run.row, run.fault.removesuffix(LONG_FORM)) for run in given.runs}
     faults = [
         "\n## What each fault is\n",
         *(f"* {row}, {name}: {text}" for (row, name), text in about.items() if (row, name) in known),
