@@ -20,10 +20,11 @@ from bench.clips import Clip, clips
 from bench.speed import run_once
 from contract.keys import Keys
 from contract.records import Face, Progress, Quality, Record, SessionOpened
-from contract.topics import FACES, PARTITIONS
+from contract.topics import FACES, PARTITIONS, topics
 from ingest.kafka import KafkaPublisher
 from ingest.outbox import Outbox
 from mien.stack import Stack
+from mien.stack.kafka import admin, create_topics
 
 RECORDS = 60_000
 SOURCES, PEOPLE = 24, 4
@@ -58,7 +59,7 @@ def throughput(stack: Stack) -> Table:
     for wants, label in (("bytes", "handed on undecoded"), ("pixels", f"decoded to {EDGE}×{EDGE} px")):
         with redis.Redis.from_url(stack.redis_url) as client:
             client.flushall()
-        with worker([sys.executable, "-m", "bench.noop_worker", wants], stack) as process:
+        with child([sys.executable, "-m", "bench.noop_worker", wants], stack) as process:
             rate, cpu_s, peak_mib = rate_of(stack.redis_url, process)
         table.add_row(label, f"{rate:,.0f}", f"{rate / alone:.2f}", f"{1e6 * cpu_s / RECORDS:.0f}", f"{peak_mib:.0f}")
     return table
@@ -145,8 +146,8 @@ def records_per_s_alone(bootstrap: str) -> float:
 
 
 @contextlib.contextmanager
-def worker(command: Sequence[str], stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker of its own group, ended at the end."""
+def child(command: Sequence[str], stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that finds Kafka and Redis in its environment, ended at the end."""
     environment = os.environ | {"MIEN_KAFKA_BOOTSTRAP": stack.bootstrap, "MIEN_REDIS_URL": stack.redis_url}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -185,13 +186,13 @@ def frames_per_s(stack: Stack, clip: Clip) -> float:
     """Frames per second of a clip from its first record in Kafka to its last one in Redis, start-up left out."""
     with redis.Redis.from_url(stack.redis_url) as client:
         client.flushall()
-        stack_is_fresh(stack)
+        empty_topic(stack)
         serving = [sys.executable, "-m", "worker", "--health-port", "0"]
-        with worker(serving, stack) as process:
+        with child(serving, stack) as process:
             for _ in _moments(PATIENCE_S, process):  # ready when it has taken every partition
                 if sum(bool(client.hget(Keys(n).position, "epoch")) for n in range(PARTITIONS)) == PARTITIONS:
                     break
-            with worker([sys.executable, "-m", "ingest", str(clip.path)], stack) as telling:
+            with child([sys.executable, "-m", "ingest", str(clip.path)], stack) as telling:
                 began = 0.0
                 for _ in _moments(PATIENCE_S, process):
                     began = began or (time.perf_counter() if applied(client) else 0.0)
@@ -202,17 +203,13 @@ def frames_per_s(stack: Stack, clip: Clip) -> float:
     return clip.frames / (ended - began)
 
 
-def stack_is_fresh(stack: Stack) -> None:
-    """Empty topics, as Redis is empty too: a worker would read what earlier rounds have left."""
-    from mien.stack.kafka import admin, create_topics
-
+def empty_topic(stack: Stack) -> None:
+    """The topic of faces made anew: a worker on an empty Redis would read what earlier rounds have left."""
     client = admin(stack.bootstrap)
     try:
         client.delete_topics([FACES])
     finally:
         client.close()
-    from contract.topics import topics
-
     create_topics(stack.bootstrap, topics(), 1)
 
 

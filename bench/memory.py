@@ -23,7 +23,7 @@ def main() -> None:
     with Stack() as stack, redis.Redis.from_url(stack.redis_url) as client:
         telling = threading.Thread(target=cluster.publish_faces, args=(stack.bootstrap, FACES, CROP))
         telling.start()
-        with cluster.worker([sys.executable, "-m", "bench.noop_worker", "bytes"], stack) as process:
+        with cluster.child([sys.executable, "-m", "bench.noop_worker", "bytes"], stack) as process:
             table = Table(title=f"A worker over {FACES:,} faces", title_justify="left", box=None, padding=(0, 2, 0, 0))
             for name in ("stored", "worker, MiB", "Redis, MiB"):
                 table.add_column(name, justify="right")
