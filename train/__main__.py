@@ -15,7 +15,7 @@ from contract.exit_codes import BAD_INPUT, INTERRUPTED
 from train.data.faceset import open_set
 from train.loop import Bounds, Trainer
 from train.processes import Processes, join, leave
-from train.recipe import Recipe, read_recipe
+from train.recipe import Recipe, read_recipe, with_files
 from train.watch import Follow, Silent, Watch
 
 
@@ -56,12 +56,19 @@ def _watch(processes: Processes, out: Path, recipe: Recipe, resume: bool) -> Wat
     return Follow(out, recipe.run.epochs, resume) if processes.is_first else Silent()
 
 
+def add_files(parser: argparse.ArgumentParser) -> None:
+    """The options for `train.recipe.with_files`."""
+    parser.add_argument("--start", type=Path, help="weights to begin from, for recipes that do not begin anew")
+    parser.add_argument("--teacher", type=Path, action="append", default=[], help="weights that teach; may be repeated")
+
+
 def main() -> None:
     """Read the command line, train, print the summary as one line of JSON."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     parser.add_argument("recipe", help="name of a recipe that comes along, or a TOML file")
     parser.add_argument("--data", type=Path, required=True, help="prepared set: a folder, or a packed file")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    add_files(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     parser.add_argument("--stop-after", type=int, default=0, help="stop after this epoch")
@@ -73,7 +80,7 @@ def main() -> None:
     try:
         bounds = {"stop_after": options.stop_after, "seconds": 60 * options.minutes}
         summary = train(
-            read_recipe(options.recipe),
+            with_files(read_recipe(options.recipe), options.start, options.teacher),
             options.data,
             options.out,
             device=options.device,

@@ -6,6 +6,7 @@ turned and enlarged in one go. The same generator gives the same pictures.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -188,3 +189,11 @@ def erased(pictures: Tensor, recipe: Augment, random: torch.Generator) -> Tensor
     middles = (torch.arange(edge, device=pictures.device) + 0.5) / edge
     inside = (middles >= low[..., None]) & (middles < (low + size)[..., None]) & held[..., None]  # (B, 2, E)
     return pictures.masked_fill((inside[:, 1, :, None] & inside[:, 0, None, :])[:, None], 0.0)
+
+
+def mixed(pictures: Tensor, targets: Tensor, spread: float, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Each face mixed with another of the batch, its label likewise; one share per batch (Zhang et al. 2018, eq. 1)."""
+    if not spread:
+        return pictures, targets
+    share = float(random.beta(spread, spread))
+    return share * pictures + (1 - share) * pictures.flip(0), share * targets + (1 - share) * targets.flip(0)

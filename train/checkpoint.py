@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from contract.errors import BadRequest, WeightsDoNotFit
 from models.nets import build, entry
-from models.nets.dacl import DACL
+from models.nets.dacl import DACL, FOR_THE_LOSS
 from train.recipe import Recipe
 from train.tensors import read_tensors, write_tensors
 
@@ -43,6 +43,7 @@ class WeightsNote:
     temperature: float = 1.0
     thresholds: tuple[float, ...] = ()  # of units, chosen on validation
     measurements: dict[str, float] = dataclasses.field(default_factory=dict)
+    trained: str = ""  # how long, on what
 
 
 def write_weights(path: Path, entries: Tensors, note: WeightsNote) -> None:
@@ -52,7 +53,7 @@ def write_weights(path: Path, entries: Tensors, note: WeightsNote) -> None:
 
 def entries_of(net: nn.Module) -> dict[str, Tensor]:
     """A net's entries without those that only its loss needs (89 % of DACL's)."""
-    drops = ("attention.", "attention_heads.") if isinstance(net, DACL) else ()
+    drops = FOR_THE_LOSS if isinstance(net, DACL) else ()
     return {name: each.detach().clone() for name, each in net.state_dict().items() if not name.startswith(drops)}
 
 

@@ -12,7 +12,7 @@ class Feed:
     """Pictures and matrices of rows of a set."""
 
     def __init__(self, faces: FaceSet, device: torch.device) -> None:
-        self._faces, self._device = faces, device
+        self._faces, self.device = faces, device
         self._resident: tuple[Tensor, Tensor] | None = None
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
@@ -23,10 +23,10 @@ class Feed:
         """(B, H, W, C) u8 and (B, 2, 3) float on the device."""
         if self._resident is None:
             return self._moved(rows)
-        chosen = torch.from_numpy(rows).to(self._device, non_blocking=True)
+        chosen = torch.from_numpy(rows).to(self.device, non_blocking=True)
         return self._resident[0][chosen], self._resident[1][chosen]
 
     def _moved(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         pictures = torch.from_numpy(self._faces.pictures.take(rows))
         matrices = torch.from_numpy(self._faces.matrices(rows))
-        return pictures.to(self._device, non_blocking=True), matrices.to(self._device, non_blocking=True)
+        return pictures.to(self.device, non_blocking=True), matrices.to(self.device, non_blocking=True)

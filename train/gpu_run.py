@@ -19,15 +19,15 @@ from typing import Any
 
 from contract.errors import MienError
 from train import judge, parts
-from train.__main__ import train
+from train.__main__ import add_files, train
 from train.augment import Pictures
 from train.checkpoint import read_weights
 from train.data.faceset import FaceSet, open_set
 from train.feed import Feed
-from train.loop import logits_of
 from train.objective import Objective
 from train.processes import join
-from train.recipe import Recipe, read_recipe
+from train.recipe import Recipe, read_recipe, with_files
+from train.validate import logits_of
 
 WRITE_EVERY = 15  # epochs: DACL's checkpoint is 1.6 GB
 PACKING_S = 20.0
@@ -83,9 +83,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=9.5)
     parser.add_argument("--epochs", type=int, default=0, help="instead of the recipes'")
     parser.add_argument("--device", default="auto")
+    add_files(parser)
     options = parser.parse_args()
     try:
-        recipes = [read_recipe(name) for name in options.recipes]
+        recipes = [with_files(read_recipe(name), options.start, options.teacher) for name in options.recipes]
         if options.epochs:
             recipes = [
                 dataclasses.replace(each, run=dataclasses.replace(each.run, epochs=options.epochs)) for each in recipes

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from contract.errors import BadRequest, TrainingDiverged
 from train import balance, metrics
-from train.augment import Pictures
+from train.augment import Pictures, mixed
 from train.checkpoint import (
     CHECKPOINT,
     WeightsNote,
@@ -35,7 +35,10 @@ from train.objective import Average, Objective
 from train.processes import Processes
 from train.recipe import Recipe
 from train.schedule import centre_optimiser, optimiser_of, rate_at
+from train.start import begin, origins, some_pictures
+from train.teacher import Teachers
 from train.tensors import read_tensors, write_tensors
+from train.validate import logits_of, score_of
 from train.watch import Watch
 
 CHECK_EVERY = 50  # steps between looks at the loss: a look makes the GPU wait
@@ -62,18 +65,26 @@ class Trainer:
         if recipe.run.deterministic:
             torch.use_deterministic_algorithms(True)
         self.device = processes.device
+        self.pictures, self.feed = Pictures(recipe.net.edge, recipe.augment, recipe.data), Feed(faces, self.device)
         objective = Objective(recipe, len(self.labels.names))
-        _start(objective, recipe)
         layout = torch.channels_last if recipe.run.channels_last else torch.contiguous_format
         self.objective = objective.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        if recipe.net.start:
+            self._begin()
         self.average = Average(self.objective, recipe.optimiser.average) if recipe.optimiser.average else None
         self.optimiser = optimiser_of(self.objective, recipe.optimiser)
         self.centres = centre_optimiser(self.objective, recipe.loss.centre_rate)
-        self.pictures = Pictures(recipe.net.edge, recipe.augment, recipe.data)
-        self.feed = Feed(faces, self.device)
+        self.teachers = Teachers(recipe, self.labels.names, self.device)
         self.epoch, self.best_epoch, self.best_score = 0, 0, -math.inf
         self.best: dict[str, Tensor] = {}
-        self.began = time.monotonic()
+        self.began, self.spent_before = time.monotonic(), 0.0  # s; of runs that this one goes on with
+
+    def _begin(self) -> None:
+        """From the recipe's weights; written too: `mien soup` averages the end with the beginning."""
+        begin(self.objective.net, self.recipe, some_pictures(self.recipe, self.pictures, self.feed, self.train_rows))
+        if self.processes.is_first:
+            note = note_for(self.recipe, self.labels.names, (self.faces.name, self.faces.digest, 0), 0)
+            write_weights(self.folder / "start.safetensors", entries_of(self.objective.net), note)
 
     def run(self, bounds: Bounds = Bounds()) -> dict[str, Any]:
         """Train to the end and return the summary; `weights.safetensors` holds the best epoch.
@@ -141,6 +152,7 @@ class Trainer:
         if self.recipe.run.channels_last:
             pictures = pictures.contiguous(memory_format=torch.channels_last)
         with self._arithmetic():
+            targets = self.teachers.targets(pictures, targets)
             loss: Tensor = learner(pictures, targets)
         for optimiser in filter(None, (self.optimiser, self.centres)):
             optimiser.zero_grad(set_to_none=True)
@@ -179,17 +191,14 @@ class Trainer:
         """The score of the weights that would be kept, and whether it is the best so far."""
         score = math.nan
         if self.processes.is_first:
-            score = score_of(self.logits(self.validation_rows), self.labels.hard[self.validation_rows], self._select)
+            truth = self.labels.hard[self.validation_rows]
+            score = score_of(self.logits(self.validation_rows), truth, self.recipe.run.select)
         score = self.processes.share(score)
         better = score > self.best_score and not self.objective.stem_only  # a stem alone is no net yet
         if better:
             self.best_score, self.best_epoch = score, self.epoch
             self.best = entries_of(self.kept.net)
         return score, better
-
-    @property
-    def _select(self) -> str:
-        return self.recipe.run.select
 
     @property
     def kept(self) -> Objective:
@@ -230,7 +239,7 @@ class Trainer:
             "data_sha256": self.faces.digest,
         }
         note |= {"epoch": self.epoch, "best_epoch": self.best_epoch, "best_score": self.best_score}
-        note |= {"processes": self.processes.count, "torch": torch.__version__}
+        note |= {"processes": self.processes.count, "torch": torch.__version__, "spent_s": self.spent_s}
         if self.average:
             tensors |= {f"average.{name}": each for name, each in self.average.module.state_dict().items()}
             note["average_steps"] = self.average.steps
@@ -242,17 +251,18 @@ class Trainer:
         """Of the best weights; calibrated on validation."""
         keeper = Objective(self.recipe, len(self.labels.names)).to(self.device)
         keeper.net.load_state_dict(self.best, strict=False)  # DACL's attention is not kept
-        rows = self.validation_rows
-        logits = logits_of(keeper, self.pictures, self.feed, rows, self.recipe.run.batch)
-        truth = self.labels.hard[rows]
+        logits = logits_of(keeper, self.pictures, self.feed, self.validation_rows, self.recipe.run.batch)
+        truth = self.labels.hard[self.validation_rows]
         temperature = metrics.fit_temperature(logits, truth)
         chosen = metrics.best_thresholds(metrics.sigmoid(logits, temperature), truth) if truth.ndim == 2 else ()
         data = (self.faces.name, self.faces.digest, len(self.train_rows))
+        minutes, on = self.spent_s / 60, self.processes.described
         return dataclasses.replace(
             note_for(self.recipe, self.labels.names, data, self.best_epoch),
             temperature=temperature,
             thresholds=tuple(float(each) for each in chosen),
-            measurements={f"validation {self._select}": self.best_score},
+            measurements={f"validation {self.recipe.run.select}": self.best_score},
+            trained=", ".join((f"{self.epoch} epochs in {minutes:.1f} min on {on}", *origins(self.recipe))),
         )
 
     def resume(self, path: Path) -> None:
@@ -275,6 +285,12 @@ class Trainer:
             name.removeprefix("best."): each.to(self.device) for name, each in tensors.items() if name[:5] == "best."
         }
         self.epoch, self.best_epoch, self.best_score = note["epoch"], note["best_epoch"], note["best_score"]
+        self.spent_before = note.get("spent_s", 0.0)
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds of training, those before a resume included."""
+        return self.spent_before + time.monotonic() - self.began
 
     def _summary(self, loss: float) -> dict[str, Any]:
         seconds = time.monotonic() - self.began
@@ -285,45 +301,10 @@ class Trainer:
             "faces": len(self.train_rows),
             "epochs": self.epoch,
             "best_epoch": self.best_epoch,
-            f"validation_{self._select}": round(self.best_score, 5) if self.best else None,
+            f"validation_{self.recipe.run.select}": round(self.best_score, 5) if self.best else None,
             "loss": None if math.isnan(loss) else round(loss, 5),
             "seconds": round(seconds, 1),
             "device": str(self.device),
             "processes": self.processes.count,
             "weights": str(self.weights) if self.best else None,
         }
-
-
-def _start(objective: Objective, recipe: Recipe) -> None:
-    if recipe.net.start:
-        from models.nets.reference_weights import load_reference_weights  # needs safetensors
-
-        load_reference_weights(objective.net, Path(recipe.net.start), part=recipe.net.start_part)
-
-
-def mixed(pictures: Tensor, targets: Tensor, spread: float, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Each face mixed with another of the batch, its label likewise; one share per batch (Zhang et al. 2018, eq. 1)."""
-    if not spread:
-        return pictures, targets
-    share = float(random.beta(spread, spread))
-    return share * pictures + (1 - share) * pictures.flip(0), share * targets + (1 - share) * targets.flip(0)
-
-
-@torch.inference_mode()
-def logits_of(objective: Objective, pictures: Pictures, feed: Feed, rows: Rows, batch: int) -> NDArray[np.float32]:
-    """(n, K) in eval mode."""
-    was = objective.training
-    objective.eval()
-    parts = [objective.logits(pictures.evaluation(*feed(rows[at : at + batch]))) for at in range(0, len(rows), batch)]
-    objective.train(was)
-    logits: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
-    return logits
-
-
-def score_of(logits: NDArray[np.float32], truth: NDArray[np.int64], select: str) -> float:
-    """What validation is judged by: accuracy, macro recall, or mean F1 over units at a chance of one half."""
-    if truth.ndim == 2:
-        counts = metrics.unit_counts(metrics.sigmoid(logits), truth, np.full(truth.shape[1], 0.5))
-        return float(np.nan_to_num(metrics.unit_f1(counts)).mean())
-    counts = metrics.confusion(truth, logits.argmax(1), logits.shape[1])
-    return metrics.macro(metrics.recalls(counts), counts) if select == "macro_recall" else metrics.accuracy(counts)

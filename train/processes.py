@@ -22,6 +22,14 @@ class Processes:
         """The one that writes and reports."""
         return self.rank == 0
 
+    @property
+    def described(self) -> str:
+        """What they run on, in words."""
+        if self.device.type == "cuda":
+            return f"{self.count} × {torch.cuda.get_device_name(self.device)}"
+        threads = self.count * torch.get_num_threads()
+        return f"{threads} CPU thread{'s' if threads > 1 else ''}"
+
     def share(self, value: float) -> float:
         """The first process's value, in all of them."""
         if self.count == 1:

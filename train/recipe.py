@@ -2,8 +2,8 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -20,7 +20,7 @@ class Net:
     edge: int  # px
     options: Mapping[str, Any] = field(default_factory=dict)  # of models.nets.build, beside classes, units and edge
     start: str = ""  # file of weights to begin from, in a form that models.nets.reference_weights reads
-    start_part: str = "backbone"  # or «all»
+    start_part: str = "backbone"  # or «inference», «all», «narrowed», «grown», see train.start
     stem_epochs: int = 0  # TransFER: the stem learns alone first, as a plain classifier
     stem_factor: float = 1.0  # rate of those epochs over the rate of the others
     stem_weight: float = 0.0  # TransFER: weight of that classifier's loss afterwards
@@ -72,6 +72,8 @@ class Loss:
     centre_weight: float = 0.0  # DACL's λ
     centre_rate: float = 0.5  # DACL's α
     mixup: float = 0.0  # both parameters of the Beta distribution
+    teachers: tuple[str, ...] = ()  # files of trained weights that teach, see train.teacher
+    teacher_weight: float = 0.0  # their share of the target
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ CHOICES = {
     "schedule.unit": ("epochs", "iterations"),
     "run.select": ("accuracy", "macro_recall", "mean_f1"),
     "run.precision": ("bf16", "fp32"),
-    "net.start_part": ("backbone", "all"),
+    "net.start_part": ("backbone", "inference", "all", "narrowed", "grown"),
 }
 RANGES: dict[str, tuple[float, float]] = {
     "net.edge": (8, 1024),
@@ -163,6 +165,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "augment.random_magnitude": (0, 10),
     "loss.smoothing": (0, 1),
     "loss.mixup": (0, 10),
+    "loss.teacher_weight": (0, 1),
     "optimiser.rate": (1e-12, 1e3),
     "optimiser.momentum": (0, 1),
     "optimiser.weight_decay": (0, 1e3),
@@ -205,6 +208,24 @@ def read_recipe(name_or_path: str | Path) -> Recipe:
         raise BadRequest(f"{path}: no TOML: {error}") from error
     recipe: Recipe = _Place(path, text).value(Recipe, tables, "")
     return recipe
+
+
+def with_files(recipe: Recipe, start: Path | None = None, teachers: Sequence[Path] = ()) -> Recipe:
+    """The recipe with the files of weights that it begins from and is taught by, where they are given.
+
+    Raises:
+        BadRequest: it needs such a file and has none, or is given teachers that it has no share for.
+    """
+    net = replace(recipe.net, start=str(start or recipe.net.start))
+    loss = replace(recipe.loss, teachers=tuple(map(str, teachers)) or recipe.loss.teachers)
+    if net.start_part != "backbone" and not net.start:
+        raise BadRequest(f"{recipe.name} begins from weights ({net.start_part}); wanted --start FILE")
+    if bool(loss.teacher_weight) != bool(loss.teachers):
+        wanted = "--teacher FILE" if loss.teacher_weight else "loss.teacher_weight above 0"
+        raise BadRequest(
+            f"{recipe.name}: {len(loss.teachers)} teachers of weight {loss.teacher_weight}; wanted {wanted}"
+        )
+    return replace(recipe, net=net, loss=loss)
 
 
 @dataclass(frozen=True, slots=True)

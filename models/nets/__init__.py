@@ -1,4 +1,4 @@
-"""The four nets, exactly as published, and a small DRML, by name. Torch is imported when a net is built, not before."""
+"""The four nets, exactly as published, and two cheaper ones, by name. Torch is imported when one is built."""
 
 import inspect
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ def _fcanet(depth: int) -> Entry:
 
 ENTRIES = {
     "dacl": Entry("models.nets.dacl", "DACL", "Farzaneh & Qi, WACV 2021", "expressions", "classes"),
+    "resnet18": Entry("models.nets.dacl", "ResNet18", "He et al., CVPR 2016", "expressions", "classes"),
     "transfer": Entry("models.nets.transfer", "TransFER", "Xue et al., ICCV 2021", "expressions", "classes"),
     "drml": Entry("models.nets.drml", "DRML", "Zhao et al., CVPR 2016", "action_units", "units"),
     "drml-compact": Entry(

@@ -7,12 +7,14 @@ from torch import Tensor, nn
 
 from contract.errors import BadRequest, WeightsDoNotFit
 from models.nets.checkpoint_file import read_tensors
+from models.nets.dacl import DACL, FOR_THE_LOSS
 from models.nets.layers.spectral_attention import SpectralSum
 from models.nets.transfer import TransFER
 
 BACKBONE = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.", "extractor.")
 COUNTER = "num_batches_tracked"  # old and Paddle checkpoints lack it; no forward pass reads it
 BASIS = "dct_layer.weight"  # constants, not learnt
+PARTS = ("all", "backbone", "inference")
 
 
 def load_reference_weights(net: nn.Module, path: Path, *, part: str = "all") -> tuple[str, ...]:
@@ -26,6 +28,9 @@ def load_reference_weights(net: nn.Module, path: Path, *, part: str = "all") -> 
     DACL and FcaNet (MS-Celeb-1M or ImageNet ResNets), the stem of TransFER (face.evoLVe's IR-50), DRML's
     convolutions. Unlike the released `strict=False`, it refuses a file that does not have all of that part.
 
+    `part="inference"` loads all that answers: DACL from a ResNet-18 with its classifier, without the attention that
+    only its loss needs. Of the other nets that is everything.
+
     Nothing is changed unless everything fits.
 
     Raises:
@@ -33,13 +38,13 @@ def load_reference_weights(net: nn.Module, path: Path, *, part: str = "all") -> 
             with other DCT frequencies; the message names the first in the net's order.
         BadRequest: no such part.
     """
-    if part not in ("all", "backbone"):
-        raise BadRequest(f"part={part!r} is not known; there is all, backbone")
+    if part not in PARTS:
+        raise BadRequest(f"part={part!r} is not known; there is {', '.join(PARTS)}")
     given = read_tensors(path)
     if isinstance(net, TransFER):
         given = transfer_names(net, given)
     own = net.state_dict()
-    wanted = [name for name in own if part == "all" or (name.startswith(BACKBONE) and not name.endswith(BASIS))]
+    wanted = [name for name in own if _belongs(net, name, part)]
     taken: dict[str, Tensor] = {}
     for name in wanted:
         if name in given:
@@ -48,12 +53,18 @@ def load_reference_weights(net: nn.Module, path: Path, *, part: str = "all") -> 
         elif not name.endswith(COUNTER):
             raise WeightsDoNotFit(f"{path}: {name} {_shape(own[name])} is missing among {len(given)} entries")
     surplus = [name for name in given if name not in own]
-    if part == "all" and surplus:
+    if part != "backbone" and surplus:
         raise WeightsDoNotFit(f"{path}: {surplus[0]} {_shape(given[surplus[0]])} has no place in {type(net).__name__}")
-    if part == "all":
+    if part != "backbone":
         _check_basis(path, net, taken)
     net.load_state_dict({**own, **taken})
     return tuple(name for name in own if name not in taken)
+
+
+def _belongs(net: nn.Module, name: str, part: str) -> bool:
+    if part == "backbone":
+        return name.startswith(BACKBONE) and not name.endswith(BASIS)
+    return part == "all" or not (isinstance(net, DACL) and name.startswith(FOR_THE_LOSS))
 
 
 def transfer_names(net: TransFER, given: dict[str, Tensor]) -> dict[str, Tensor]:

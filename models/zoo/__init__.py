@@ -14,12 +14,15 @@ def cards() -> dict[str, Path]:
 
 
 def find(name: str) -> tuple[ModelCard, Path]:
-    """The card of this name and the folder its weights lie in.
+    """The card of this name, or in this file (.json), and the folder its weights lie in.
 
     Raises:
         UnknownNet: nothing of this name is shipped.
+        BadModel: the file is no card.
     """
+    if name.endswith(".json"):
+        return read_card(Path(name)), Path(name).parent
     known = cards()
     if name not in known:
-        raise UnknownNet(f"no net «{name}» in the zoo; there are: {', '.join(known)}")
+        raise UnknownNet(f"no net «{name}» in the zoo; there are: {', '.join(known)}; or the file of a card (.json)")
     return read_card(known[name]), known[name].parent

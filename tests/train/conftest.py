@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from contract.labels import EXPRESSIONS
+from train.__main__ import train
 from train.data.faceset import FaceSet, Shelf, pack
+from train.recipe import read_recipe
 
 RECIPE = """
 name = "mini"
@@ -99,3 +101,13 @@ def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("set") / "patterns.npz"
     pack(patterned(96), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def learnt(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a net that learnt the patterns."""
+    folder = tmp_path_factory.mktemp("learnt")
+    numbers = {"optimiser": "adamw", "rate": "0.003", "mixup": "0.0", "epochs": "8"}
+    (folder / "recipe.toml").write_text(RECIPE.format(**(DEFAULTS | numbers)))
+    train(read_recipe(folder / "recipe.toml"), patterns, folder / "run", device="cpu")
+    return folder / "run" / "weights.safetensors"

@@ -13,8 +13,8 @@ import torch
 
 from contract.errors import BadOutput, BadRequest, TrainingDiverged, WeightsDoNotFit
 from train.__main__ import train
+from train.augment import mixed
 from train.checkpoint import read_weights
-from train.loop import mixed
 from train.recipe import read_recipe
 from train.tensors import read_tensors
 
@@ -53,6 +53,7 @@ def test_two_epochs_and_two_more_are_exactly_four(
     assert any(name.startswith("average.") for name in whole)
     assert any(name.startswith("optimiser.") for name in whole)
     assert all(torch.equal(tensor, parts[name]) for name, tensor in whole.items())
+    assert note.pop("spent_s") > 0 < other.pop("spent_s")
     assert note == other
     assert len((tmp_path / "parts" / "history.jsonl").read_text().splitlines()) == 4
     again = train(recipe, patterns, tmp_path / "parts", device="cpu", resume=True)  # nothing is left to do

@@ -1,9 +1,12 @@
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from contract.errors import BadModel
+from models.zoo import FOLDER, find
 from worker.nets import engines_of
 from worker.read import Reader
 from worker.service import CONFIG, USAGE
@@ -45,3 +48,15 @@ def test_nets_are_read_side_by_side() -> None:
         Reader(engines_of(nets, "onnx"))
 
     assert [net.name for net in Reader(engines_of(nets[:1], "onnx")).schema.nets] == ["expressions.int8"]
+
+
+def test_a_net_of_ones_own_is_named_by_its_card(tmp_path: Path) -> None:
+    (mine := tmp_path / "zoo").mkdir()
+    for path in (FOLDER / "expressions").glob("expressions.int8.*"):
+        shutil.copy(path, mine)
+
+    (net,) = engines_of([str(mine / "expressions.int8.json")], "onnx")
+
+    assert net.card == find("expressions.int8")[0]
+    with pytest.raises(BadModel, match=r"nowhere\.json: no readable model card"):
+        engines_of([str(tmp_path / "nowhere.json")])

@@ -33,46 +33,46 @@ class ResidualUnit(nn.Module):
 
 
 class BasicUnit(ResidualUnit):
-    """Two 3x3 convolutions."""
+    """Two 3x3 convolutions with `inner` channels between them; as published that is the width."""
 
     expansion = 1
 
-    def __init__(self, inputs: int, width: int, stride: int, attention: ChannelAttention | None) -> None:
+    def __init__(self, inputs: int, width: int, inner: int, stride: int, attention: ChannelAttention | None) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, inner, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, width, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.att = attention(width) if attention else None
         self.downsample = projection(inputs, width, stride)
 
     def branch(self, x: Tensor) -> Tensor:
         """conv-BN-ReLU-conv-BN."""
-        x = self.bn1(self.conv1(x)).relu()  # (B, width, H / stride, W / stride)
+        x = self.bn1(self.conv1(x)).relu()  # (B, inner, H / stride, W / stride)
         out: Tensor = self.bn2(self.conv2(x))
         return out
 
 
 class BottleneckUnit(ResidualUnit):
-    """1x1, 3x3 (which carries the stride), 1x1 to four times the width."""
+    """1x1, 3x3 (which carries the stride), 1x1 to four times the width; `inner` channels between them."""
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, stride: int, attention: ChannelAttention | None) -> None:
+    def __init__(self, inputs: int, width: int, inner: int, stride: int, attention: ChannelAttention | None) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, inner, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = nn.Conv2d(inner, 4 * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * width)
         self.att = attention(4 * width) if attention else None
         self.downsample = projection(inputs, 4 * width, stride)
 
     def branch(self, x: Tensor) -> Tensor:
         """conv-BN-ReLU twice, then conv-BN."""
-        x = self.bn1(self.conv1(x)).relu()  # (B, width, H, W)
-        x = self.bn2(self.conv2(x)).relu()  # (B, width, H / stride, W / stride)
+        x = self.bn1(self.conv1(x)).relu()  # (B, inner, H, W)
+        x = self.bn2(self.conv2(x)).relu()  # (B, inner, H / stride, W / stride)
         out: Tensor = self.bn3(self.conv3(x))  # (B, 4 * width, ...)
         return out
 

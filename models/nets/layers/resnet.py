@@ -15,10 +15,11 @@ WIDTHS = (64, 128, 256, 512)  # per stage
 
 @dataclass(frozen=True, slots=True)
 class ResNetPlan:
-    """Which unit, and how many per stage."""
+    """Which unit, how many per stage, and how many channels lie between a unit's convolutions."""
 
     unit: type[BasicUnit] | type[BottleneckUnit]
     units: tuple[int, int, int, int]
+    inner: tuple[int, ...] = WIDTHS  # per stage
 
     @property
     def channels(self) -> int:
@@ -44,12 +45,12 @@ class ResNetTrunk(nn.Module):
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         inputs = 64
-        for stage, (width, units) in enumerate(zip(WIDTHS, plan.units, strict=True)):
+        for stage, (width, inner, units) in enumerate(zip(WIDTHS, plan.inner, plan.units, strict=True)):
             make = attention(stage) if attention else None
             strides = [1 if stage == 0 else 2, *[1] * (units - 1)]
             blocks = []
             for stride in strides:
-                blocks.append(plan.unit(inputs, width, stride, make))
+                blocks.append(plan.unit(inputs, width, inner, stride, make))
                 inputs = width * plan.unit.expansion
             self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
         for module in self.modules():

@@ -13,6 +13,7 @@ from models.nets.layers.one_drop import OneDrop
 
 SMALL = {
     "dacl": {"classes": 3, "edge": 32},
+    "resnet18": {"classes": 3, "edge": 32, "inner": (16, 24, 32, 48)},
     "transfer": {"edge": 16, "stem_units": (1, 1, 2), "width": 16, "depth": 2, "heads": 4, "head": "random"},
     "drml": {"edge": 66, "hidden": (12, 10)},
     "drml-compact": {"edge": 32, "hidden": 10},
@@ -27,7 +28,17 @@ def small(name, scramble):
 
 
 def test_the_names_are_those_of_the_issue():
-    assert names() == ("dacl", "transfer", "drml", "drml-compact", "fcanet18", "fcanet34", "fcanet50", "fcanet101")
+    assert names() == (
+        "dacl",
+        "resnet18",
+        "transfer",
+        "drml",
+        "drml-compact",
+        "fcanet18",
+        "fcanet34",
+        "fcanet50",
+        "fcanet101",
+    )
 
 
 def test_asking_for_names_does_not_import_torch():
@@ -37,8 +48,8 @@ def test_asking_for_names_does_not_import_torch():
 
 
 def test_an_unknown_net_is_refused_with_those_that_exist():
-    with pytest.raises(UnknownNet, match=r"'resnet18'.*dacl, transfer, drml, drml-compact, fcanet18"):
-        build("resnet18")
+    with pytest.raises(UnknownNet, match=r"'resnet19'.*dacl, resnet18, transfer, drml, drml-compact, fcanet18"):
+        build("resnet19")
 
 
 @pytest.mark.parametrize(("name", "option"), [("dacl", "units"), ("fcanet34", "depth"), ("drml", "classes")])
@@ -48,7 +59,7 @@ def test_an_unknown_option_is_refused_with_those_that_exist(name, option):
 
 
 def test_options_are_listed_with_their_published_values():
-    assert options("dacl") == {"classes": 7, "edge": 224}
+    assert options("dacl") == {"classes": 7, "edge": 224, "inner": (64, 128, 256, 512)}
     assert options("fcanet50")["frequencies"] == "top16"
     assert options("transfer")["mad"] == 0.6
     assert options("drml")["norm"] == "lrn"
