@@ -1,13 +1,17 @@
 """How far a run has come: a bar on a terminal, a plain line now and then elsewhere."""
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+Stages = Callable[[str, int, int], None]
+"""Told a stage's name, how many are done, and of how many."""
 PLAIN_EVERY_S, SHOWN_EVERY_S = 5.0, 0.1
 
 
@@ -87,3 +91,21 @@ def _done(standing: Standing) -> str:
 
 def _speed(standing: Standing) -> str:
     return f"{standing.frames / max(time.monotonic() - standing.began, 1e-3):.0f} frames/s"
+
+
+@contextlib.contextmanager
+def stages() -> Iterator[Stages]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda stage, done, total: None
+        return
+    with Progress(console=console, transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done)
+
+        yield report

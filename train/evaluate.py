@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from contract.errors import BadRequest, UnknownNet
 from contract.model_card import read_card, write_card
@@ -21,7 +23,7 @@ from ingest.faces.align import TEMPLATE, cut
 from models import zoo
 from models.engines.onnx import OnnxEngine
 from train.augment import Pictures
-from train.checkpoint import read_weights, write_weights
+from train.checkpoint import WeightsNote, read_weights, write_weights
 from train.data import kind_of, read
 from train.data.faceset import FaceSet, is_set, open_set
 from train.data.labels import labels_of
@@ -86,20 +88,24 @@ def _of_card(path: Path, threads: int) -> Contestant:
 
 def _of_weights(path: Path) -> Contestant:
     net, note = read_weights(path)
-    data = Data("majority", mean=note.mean, std=note.std, grey=note.grey)
-    pictures = Pictures(note.edge, Augment(centre=note.centre), data)
-
-    @torch.inference_mode()
-    def ask(faces: FaceSet, rows: Rows) -> NDArray[np.float32]:
-        feed = Feed(faces, torch.device("cpu"))
-        parts = [net(pictures.evaluation(*feed(rows[at : at + BATCH]))) for at in range(0, len(rows), BATCH)]
-        logits: NDArray[np.float32] = torch.cat(parts).float().numpy()
-        return logits
 
     def calibrate(temperature: float) -> None:
         write_weights(path, net.state_dict(), dataclasses.replace(note, temperature=temperature))
 
+    ask = partial(logits_asked_of, net, note)
     return Contestant(note.name, note.labels, note.temperature, note.thresholds, ask, calibrate)
+
+
+@torch.inference_mode()
+def logits_asked_of(net: nn.Module, note: WeightsNote, faces: FaceSet, rows: Rows) -> NDArray[np.float32]:
+    """(n, labels) of rows of a set, as a net of this note sees them, in eval mode on the CPU."""
+    pictures = Pictures(
+        note.edge, Augment(centre=note.centre), Data("majority", mean=note.mean, std=note.std, grey=note.grey)
+    )
+    feed = Feed(faces, torch.device("cpu"))
+    parts = [net(pictures.evaluation(*feed(rows[at : at + BATCH]))) for at in range(0, len(rows), BATCH)]
+    logits: NDArray[np.float32] = torch.cat(parts).float().numpy()
+    return logits
 
 
 def crops(faces: FaceSet, rows: Rows, edge: int) -> NDArray[np.uint8]:
