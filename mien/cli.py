@@ -86,7 +86,7 @@ def run(
     nets: Annotated[
         str,
         typer.Option(
-            help="Nets that read the faces, by name, separated by commas; `mien models` lists them.",
+            help="Nets that read the faces, separated by commas: names, see `mien models`, or cards (.json).",
             rich_help_panel=ANALYSIS,
         ),
     ] = "expressions.int8",

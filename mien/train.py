@@ -1,18 +1,17 @@
-"""`mien train`, `mien evaluate`, `mien data`: from data sets to weights and their numbers."""
+"""`mien train`, `mien evaluate`, `mien export`, `mien data`: from data sets to weights, numbers and files that run."""
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from contract.errors import BadRequest, EngineUnavailable
+from mien.data import data
+from mien.progress import stages
 
-data = typer.Typer(help="Prepare and pack data sets.", no_args_is_help=True)
-
-Report = Callable[[str, int, int], None]
 Kind = Annotated[str, typer.Option(help="Layout of the data, where it cannot be told; see `mien data prepare --help`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON.")]
 
@@ -21,6 +20,8 @@ def mount(app: typer.Typer) -> None:
     """Add these commands to the program."""
     app.command()(train)
     app.command()(evaluate)
+    app.command()(soup)
+    app.command()(export)
     app.add_typer(data, name="data")
 
 
@@ -35,6 +36,12 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: out/train/RECIPE]")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, exactly.")] = False,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights to begin from, for recipes that do not begin anew.", metavar="FILE")
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None, typer.Option(help="Weights of a net that teaches this one; may be repeated.", metavar="FILE")
+    ] = None,
     stop_after: Annotated[int, typer.Option(help="Stop after this epoch; 0: the recipe's.", min=0)] = 0,
     minutes: Annotated[float | None, typer.Option(help="Stop after the epoch that ends later than this.")] = None,
     checkpoint_every: Annotated[int, typer.Option(help="Epochs between checkpoints.", min=1)] = 1,
@@ -46,12 +53,12 @@ def train(
 
     with _torch_at_hand():
         from train.__main__ import train as train_on
-    from train.recipe import names, read_recipe
+    from train.recipe import names, read_recipe, with_files
 
     if recipe == "list":
         print("\n".join(names()))
         return
-    wanted = read_recipe(recipe)
+    wanted = with_files(read_recipe(recipe), start, teacher or ())
     if data_path is None:
         raise BadRequest("no --data; wanted a prepared set or a data set in a known layout")
     folder = out or Path("out") / "train" / wanted.name
@@ -81,7 +88,7 @@ def _prepared(path: Path, kind: str, folder: Path) -> Path:
     if not kind and is_set(path):
         return path
     layout = read(kind or kind_of(path), path)
-    with _progress() as report:
+    with stages() as report:
         prepare(layout, folder / "set", Plan(whole=layout.kind == "votes"), report)
     return folder / "set"
 
@@ -118,7 +125,7 @@ def evaluate(
     from train.report import write_report
 
     every = [contestant(net, threads) for net in nets]
-    with _progress() as told, faces_at(data_path, kind, told) as faces:
+    with stages() as told, faces_at(data_path, kind, told) as faces:
         document, answers, rows = measure(every, faces, split)
         _print(document)
         if json_file:
@@ -130,6 +137,57 @@ def evaluate(
             if "fitted_temperature" not in judged["calibration"]:
                 raise BadRequest(f"{one.name}: --calibrate is for expressions; thresholds of units come from training")
             one.calibrate(judged["calibration"]["fitted_temperature"])
+
+
+def soup(
+    weights: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="WEIGHTS…",
+            help="Files of `mien train` that began alike; after the first also what they began from.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write.", metavar="FILE")],
+    data_path: Annotated[
+        Path, typer.Option("--data", help="Faces with a validation split, as for `evaluate`.", metavar="PATH")
+    ],
+    kind: Kind = "",
+) -> None:
+    """Average the weights of nets that began alike, with the shares that validate best."""
+    with _torch_at_hand():
+        from train.evaluate import faces_at
+        from train.soup import soup as averaged
+
+    with stages() as told, faces_at(data_path, kind, told) as faces:
+        averaged(weights, faces, out)
+
+
+def export(
+    weights: Annotated[Path, typer.Argument(help="weights.safetensors of a run, or the run's folder.")],
+    out: Annotated[Path, typer.Option(help="Folder of the files.", metavar="DIR")] = Path("out/export"),
+    name: Annotated[str, typer.Option(help="Of the net.  [default: the recipe's]")] = "",
+    source: Annotated[
+        str, typer.Option(help="Where the weights come from, for the card.  [default: what they say of themselves]")
+    ] = "",
+    data_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Faces to measure the files on and to make int8 with, as for `evaluate`.", metavar="PATH"
+        ),
+    ] = None,
+    kind: Kind = "",
+) -> None:
+    """Write trained weights as ONNX with a card; with --data also as int8, both measured on the faces."""
+    with _torch_at_hand():
+        from train.evaluate import faces_at
+        from train.ship import ship
+
+    typed = f"mien export {weights.name}" + (f" --name {name}" if name else "")
+    if data_path is None:
+        ship(weights, out, name, None, typed, source)
+        return
+    with stages() as told, faces_at(data_path, kind, told) as faces:
+        ship(weights, out, name, faces, f"{typed} --data {data_path.name}", source)
 
 
 def _print(document: dict[str, Any]) -> None:
@@ -161,94 +219,9 @@ def _columns(one: dict[str, Any]) -> dict[str, str]:
     return columns | {"calibration error": f"{one['calibration']['ece']:.1%}"}
 
 
-@data.command()
-def prepare(
-    kind: Annotated[
-        str,
-        typer.Argument(
-            help="ferplus, rafdb, rafdb-original, affectnet8, affectnet7, disfa, disfa+ or bp4d.", metavar="KIND"
-        ),
-    ],
-    path: Annotated[Path, typer.Argument(help="Where the data set lies.")],
-    out: Annotated[Path, typer.Option(help="Folder of the prepared set; a run that was interrupted goes on.")],
-    edge: Annotated[int, typer.Option(help="Edge of the crops, px.", min=16, max=512)] = 128,
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Keep small pictures of one size whole; cut and enlarge while training.")
-    ] = False,
-) -> None:
-    """Cut the faces of a data set as live ones are cut, into memory-mapped shards."""
-    from train.data import read
-    from train.data.prepare import Plan
-    from train.data.prepare import prepare as prepare_set
-
-    layout = read(kind, path)
-    with _progress() as report:
-        manifest = prepare_set(layout, out, Plan(edge, whole), report)
-    listed = ", ".join(f"{name} {count:,}" for name, count in manifest["splits"].items())
-    left_out = f"; {manifest['left_out']:,} left out: no face" if manifest["left_out"] else ""
-    print(f"{out}: {manifest['name']}, {manifest['count']:,} faces ({listed}){left_out}")
-
-
-@data.command("synthetic-action-units")
-def synthetic_action_units(
-    folder: Annotated[Path, typer.Argument(help="Folder of the prepared set; a run that was interrupted goes on.")],
-    shared: Annotated[
-        Path, typer.Option("--data", help="Folder with faces/, ferplus/ and the shapes of ICT-FaceKit.", metavar="DIR")
-    ],
-    count: Annotated[int, typer.Option(help="How many faces.", min=1)] = 12_288,
-    edge: Annotated[int, typer.Option(help="Edge of the crops, px.", min=16, max=192)] = 112,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same faces.", min=0)] = 0,
-    small: Annotated[int, typer.Option(help="How many people of FER+ beside the sharp portraits.", min=0)] = 1500,
-) -> None:
-    """Draw faces that move by known action units, from portraits at rest, without a screen."""
-    from train.data.synthetic_action_units import Plan, synthesise
-
-    with _progress() as report:
-        manifest = synthesise(shared, folder, Plan(count, edge, seed, small), report)
-    listed = ", ".join(f"{name} {number:,}" for name, number in manifest["splits"].items())
-    print(f"{folder}: {manifest['name']}, {manifest['count']:,} faces ({listed})")
-
-
-@data.command()
-def pack(
-    source: Annotated[Path, typer.Argument(metavar="SET", help="A prepared set.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE.npz", help="The one file to write.")],
-    splits: Annotated[str, typer.Option(help="Only these splits, separated by commas.")] = "",
-) -> None:
-    """Put a prepared set into one small file, to carry it to a GPU machine."""
-    from train.data.faceset import open_set
-    from train.data.faceset import pack as pack_set
-
-    if file.suffix != ".npz":
-        raise BadRequest(f"{file}: ends in {file.suffix or 'nothing'!r}, wanted .npz")
-    pack_set(open_set(source), file, [name for name in splits.split(",") if name])
-    print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
-
-
 @contextlib.contextmanager
 def _torch_at_hand() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
         raise EngineUnavailable(f"{error.name} is not installed; training needs: pip install 'mien[train]'") from error
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Report]:
-    """A bar on a terminal, nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda stage, done, total: None
-        return
-    with Progress(console=console, transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)
-
-        yield report

@@ -9,7 +9,6 @@ import argparse
 import dataclasses
 import hashlib
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,10 @@ from torch import Tensor, nn
 from contract.errors import BadSource, MienError, SourceNotFound
 from contract.labels import ACTION_UNITS, EXPRESSIONS
 from contract.manifest import write_whole
-from contract.model_card import Measurement, ModelCard, weights_of, write_card
+from contract.model_card import Measurement, ModelCard, write_card
 from ingest.faces.align import cut
 from ingest.faces.detect import STILL_LONG_SIDE, CenterFace
 from models.engines.crops import noise
-from models.engines.onnx import open_session
 from models.zoo import FOLDER
 from train.augment import Pictures
 from train.checkpoint import WeightsNote, read_weights
@@ -39,12 +37,12 @@ from train.export import TOLERANCE, Normalisation, check, logits_of, serving_gra
 from train.feed import Feed
 from train.metrics import auc, fit_temperature
 from train.recipe import Augment, Data
+from train.ship import time_per_crop
 
 VERSION = "synthetic-1"
 COMMAND = "python -m train.action_units WEIGHTS SHARED SET"
 DETECTOR_SIDE = 192  # px: the pictures of FER+ are small
 SMILE_AUC = 0.96  # what AU12 must reach on real faces
-ROUNDS, WARM_UP = 300, 30
 
 Answers = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Logits (N, 12) of crops (N, edge, edge, 3) u8 RGB."""
@@ -177,26 +175,13 @@ def product(weights: Path, shared: Path, faces: FaceSet, folder: Path, say: Call
     numbers = [
         Measurement("largest difference of a logit from torch", worst, crops, COMMAND, "weights stored as float16"),
         *judge(lambda some: logits_of(model, some), judged),
-        time_per_crop(bare, folder),
+        time_per_crop(bare, folder, noise(note.edge, 8), COMMAND),
     ]
     for number in numbers:
         say(f"{number.name}: {number.value:.4f}")
     card = msgspec.structs.replace(bare, measurements=(*bare.measurements, *numbers))
     write_card(card, folder / f"{card.name}.json")
     return card
-
-
-def time_per_crop(card: ModelCard, folder: Path, batch: int = 8) -> Measurement:
-    """Milliseconds of one core per crop: CPU time, so that other work on the machine does not count."""
-    session, crops = open_session(weights_of(card, folder), 1, card.name), noise(card.input_edge, batch)
-    name, times = session.get_inputs()[0].name, []
-    for _ in range(ROUNDS):
-        begun = time.process_time()
-        session.run(None, {name: crops})
-        times.append((time.process_time() - begun) / batch)
-    return Measurement(
-        "ms per crop on one core", 1000 * float(np.median(times[WARM_UP:])), f"batches of {batch}", COMMAND
-    )
 
 
 def card_of(note: WeightsNote, sha256: str) -> ModelCard:

@@ -18,9 +18,11 @@ from contract.model_card import Measurement, ModelCard, weights_of, write_card
 from models.engines.crops import noise
 from models.nets import build, entry, options
 from models.nets.reference_weights import load_reference_weights
+from train.checkpoint import WEIGHTS
 from train.export import TOLERANCE, Normalisation, export, logits_of, serving_graph, store_whole
 from train.half import to_half
 from train.quantise import AGREEMENT, WEIGHTED, agreeing, calibrate, ends, to_fp8, to_int8
+from train.tensors import read_tensors
 
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PUBLISHED = {
@@ -77,7 +79,10 @@ def export_net(
 
     Raises:
         BadModel: unknown net, foreign weights, or a file that differs from torch.
+        BadRequest: weights of `mien train`, whose note says more than is asked here.
     """
+    if weights is not None and _are_ours(weights):
+        raise BadRequest(f"{weights}: weights of `mien train`; `mien export {weights}` knows their input and labels")
     known = entry(name)
     usual, normalisation = PUBLISHED.get(name, (112, IMAGENET))
     edge = edge or usual
@@ -105,6 +110,10 @@ def export_net(
     )
     batches = [noise(edge, 4)] if real is None else [noise(edge, 4), real]
     return export(serving_graph(net.eval(), normalisation), card, folder, batches, command, program_too)
+
+
+def _are_ours(weights: Path) -> bool:
+    return weights.suffix == ".safetensors" and read_tensors(weights)[1].get("schema") == WEIGHTS
 
 
 def in_precision(card: ModelCard, folder: Path, precision: str, out: Path, crops: Crops | None) -> ModelCard:
