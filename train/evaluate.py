@@ -103,6 +103,7 @@ def logits_asked_of(net: nn.Module, note: WeightsNote, faces: FaceSet, rows: Row
         note.edge, Augment(centre=note.centre), Data("majority", mean=note.mean, std=note.std, grey=note.grey)
     )
     feed = Feed(faces, torch.device("cpu"))
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on a CPU
     parts = [net(pictures.evaluation(*feed(rows[at : at + BATCH]))) for at in range(0, len(rows), BATCH)]
     logits: NDArray[np.float32] = torch.cat(parts).float().numpy()
     return logits
