@@ -12,6 +12,7 @@ from contract.errors import BadRequest, EngineUnavailable
 from mien.data import data
 from mien.progress import stages
 
+NAME_WIDTH, WIDE = 30, 140  # columns; a file has no width of its own
 Kind = Annotated[str, typer.Option(help="Layout of the data, where it cannot be told; see `mien data prepare --help`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON.")]
 
@@ -196,12 +197,14 @@ def _print(document: dict[str, Any]) -> None:
 
     judged = [*document["nets"], *([document["ensemble"]] if "ensemble" in document else [])]
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    table.add_column(f"{document['data']}, {document['split']}")
+    table.add_column(f"{document['data']}, {document['split']}", overflow="fold", min_width=NAME_WIDTH)
     for name in _columns(judged[0]):
         table.add_column(name, justify="right")
     for one in judged:
         table.add_row(one["name"], *_columns(one).values())
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDE)
     console.print(table)
     for pair in document.get("agreement", ()):
         console.print(f"{' and '.join(pair['nets'])}: same answer {pair['agreement']:.1%}, κ {pair['kappa']:.3f}")
