@@ -199,7 +199,7 @@ def query(
 
 @app.command()
 def models() -> None:
-    """List the shipped weights, and what each of the four nets costs."""
+    """List the shipped weights, and what each net costs."""
     from mien.models import print_models
 
     print_models()

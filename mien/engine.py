@@ -23,7 +23,8 @@ app = typer.Typer(help="Build, list, verify, calibrate and export engines.", no_
 
 CALIBRATION_CROPS = 1024
 Out = Annotated[
-    Path | None, typer.Option(help="Folder of the files.  [default: $MIEN_PLANS or ~/.cache/mien/plans]", metavar="DIR")
+    Path | None,
+    typer.Option(help=r"Folder of the files.  \[default: $MIEN_PLANS or ~/.cache/mien/plans]", metavar="DIR"),
 ]
 Data = Annotated[
     Path | None,
@@ -37,9 +38,9 @@ def build(
         list[str], typer.Argument(metavar="NET_OR_CARD…", help="Nets of the zoo or the registry, or card files.")
     ],
     flavour: Annotated[
-        str | None, typer.Option(help="«trt» (TensorRT) or «rtx» (builds without a GPU).  [default: what fits]")
+        str | None, typer.Option(help=r"«trt» (TensorRT) or «rtx» (builds without a GPU).  \[default: what fits]")
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, fp16, int8 or fp8.  [default: the card's]")] = None,
+    precision: Annotated[str | None, typer.Option(help=r"fp32, fp16, int8 or fp8.  \[default: the card's]")] = None,
     least: Annotated[int, typer.Option("--min", help="Smallest batch.", min=1)] = 1,
     best: Annotated[int, typer.Option("--opt", help="Batch to tune for.", min=1)] = 8,
     most: Annotated[int, typer.Option("--max", help="Largest batch.", min=1)] = 32,
@@ -156,7 +157,7 @@ def calibrate(
 def export(
     net: Annotated[str, typer.Argument(help=f"One of {', '.join(nets.names())}.")],
     weights: Annotated[Path | None, typer.Option(help="A checkpoint; random weights without one.")] = None,
-    edge: Annotated[int | None, typer.Option(help="Input edge, px.  [default: the one that is served]")] = None,
+    edge: Annotated[int | None, typer.Option(help=r"Input edge, px.  \[default: the one that is served]")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the files.", metavar="DIR")] = Path("out/export"),
     data: Data = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`mien models`: the weights that are shipped, and what each of the four nets costs."""
+"""`mien models`: the weights that are shipped, and what each net costs."""
 
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +22,7 @@ def print_models() -> None:
 def _zoo() -> Table:
     table = Table(title="Shipped weights", title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("name", "answers", "net", "precision", "MB", "version"):
-        table.add_column(name, justify="right" if name == "MB" else "left", no_wrap=name == "name")
+        table.add_column(name, justify="right" if name == "MB" else "left", no_wrap=name == "name", overflow="fold")
     for name, path in cards().items():
         card = read_card(path)
         size = (path.parent / card.file).stat().st_size / 1e6
@@ -34,7 +34,7 @@ def _costs() -> Table:
     from models.nets.cost import table as costs
 
     table = Table(
-        title="\nThe four nets, per picture", title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim"
+        title="\nThe nets, per picture", title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim"
     )
     table.add_column("net", no_wrap=True)
     for name in ("edge", "logits", "parameters", "in engine", "GMAC", "in engine"):

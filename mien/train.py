@@ -34,7 +34,7 @@ def train(
         Path | None,
         typer.Option("--data", help="A prepared or packed set, or a data set in a known layout.", metavar="PATH"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: out/train/RECIPE]")] = None,
+    out: Annotated[Path | None, typer.Option(help=r"Folder of the run.  \[default: out/train/RECIPE]")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, exactly.")] = False,
     start: Annotated[
@@ -109,7 +109,7 @@ def evaluate(
     ],
     report: Annotated[Path | None, typer.Option(help="Write a page with figures here.", metavar="DIR")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers here.", metavar="FILE")] = None,
-    split: Annotated[str, typer.Option(help="Which split.  [default: test, else validation]")] = "",
+    split: Annotated[str, typer.Option(help=r"Which split.  \[default: test, else validation]")] = "",
     kind: Kind = "",
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Show mistakes in the report; only where the data's terms allow it.")
@@ -166,9 +166,9 @@ def soup(
 def export(
     weights: Annotated[Path, typer.Argument(help="weights.safetensors of a run, or the run's folder.")],
     out: Annotated[Path, typer.Option(help="Folder of the files.", metavar="DIR")] = Path("out/export"),
-    name: Annotated[str, typer.Option(help="Of the net.  [default: the recipe's]")] = "",
+    name: Annotated[str, typer.Option(help=r"Of the net.  \[default: the recipe's]")] = "",
     source: Annotated[
-        str, typer.Option(help="Where the weights come from, for the card.  [default: what they say of themselves]")
+        str, typer.Option(help=r"Where the weights come from, for the card.  \[default: what they say of themselves]")
     ] = "",
     data_path: Annotated[
         Path | None,

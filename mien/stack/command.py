@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Kafka and Redis on this machine, without Docker.", no_args_is_help=True)
 
 Folder = Annotated[
-    Path | None, typer.Option(help="Data and logs.  [default: $MIEN_STACK or ~/.cache/mien/stack]", metavar="DIR")
+    Path | None, typer.Option(help=r"Data and logs.  \[default: $MIEN_STACK or ~/.cache/mien/stack]", metavar="DIR")
 ]
 
 
@@ -32,7 +32,7 @@ def up(
     ] = None,
     min_replicas: Annotated[
         int | None,
-        typer.Option(help="Replicas in touch without which Redis takes no writes.  [default: 0]", min=0, max=1),
+        typer.Option(help=r"Replicas in touch without which Redis takes no writes.  \[default: 0]", min=0, max=1),
     ] = None,
     partitions: Annotated[
         int | None, typer.Option(help=r"Of the topics; fixed when they are made.  \[default: 12]", min=1)
