@@ -113,10 +113,10 @@ def quantised_by(model: onnx.ModelProto, crops: NDArray[np.uint8], attempt: Atte
     return to_int8(model, crops, keep, attempt.method, attempt.operators)
 
 
-def ends(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Names of the first and the last node with weights."""
+def ends(model: onnx.ModelProto, first: int = 1) -> tuple[str, ...]:
+    """Names of the first node or nodes and of the last node with weights."""
     weighted = [node.name for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
-    return (weighted[0], weighted[-1])
+    return (*weighted[:first], weighted[-1])
 
 
 class _Crops(CalibrationDataReader):  # type: ignore[misc]

@@ -14,6 +14,7 @@ from models.engines.onnx import OnnxEngine
 from models.nets import build
 from models.zoo import FOLDER
 from train import action_units
+from train import ship as shipping
 from train.action_units import SMILE_AUC, Judged, judge, main, product, read_pairs
 from train.checkpoint import WeightsNote, write_weights
 from train.data.faceset import FaceSet, Shelf
@@ -88,8 +89,8 @@ def test_weights_become_a_file_with_a_card(tmp_path: Path, monkeypatch: pytest.M
     net = build(NOTE.net, **NOTE.options)
     write_weights(tmp_path / "weights.safetensors", net.state_dict(), NOTE)
     monkeypatch.setattr(action_units, "read_judged", lambda *_: people())
-    monkeypatch.setattr(action_units, "ROUNDS", 12)
-    monkeypatch.setattr(action_units, "WARM_UP", 2)
+    monkeypatch.setattr(shipping, "ROUNDS", 12)
+    monkeypatch.setattr(shipping, "WARM_UP", 2)
     told: list[str] = []
 
     card = product(tmp_path / "weights.safetensors", tmp_path, coded(), tmp_path / "zoo", told.append)
