@@ -1,5 +1,6 @@
 """Small things to train on: faces are patterns that a net tells apart after a few steps, on the CPU in seconds."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,10 @@ from contract.labels import EXPRESSIONS
 from train.__main__ import train
 from train.data.faceset import FaceSet, Shelf, pack
 from train.recipe import read_recipe
+
+# Triton before Mesa: each brings its own LLVM, and Triton's first import after a face was drawn ends in a crash.
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401
 
 RECIPE = """
 name = "mini"
