@@ -1,7 +1,7 @@
 """A net with fewer channels within its units, made from a wide one so that it answers nearly alike before it learns.
 
 Of each unit's inner channels the strongest are kept; then the convolution that reads them is solved for, so that the
-unit gives what the wide one gave. Both on the way through the net: a unit also makes up for what those before it lost.
+unit gives what the wide one gave. Units are solved in their order: each also makes up for what those before it lost.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,22 +44,18 @@ def refit(net: ResNetTrunk, wide: ResNetTrunk, batches: Iterable[Tensor]) -> Non
 
     Args:
         net: narrow, with entries of `narrowed`; changed.
-        wide: what it came from.
+        wide: what it came from; left in eval mode.
         batches: normalised pictures (B, 3, E, E); a few thousand in all. None: nothing changes.
     """
-    was = net.training, wide.training
-    net.eval(), wide.eval()
-    seen = [(_stem(net, batch), _stem(wide, batch)) for batch in batches]
+    was = net.training
+    net.eval()
+    wide.eval()
+    seen = [(net.stem(batch), wide.stem(batch)) for batch in batches]
     for mine, theirs in zip(_units(net), _units(wide), strict=True):
         if seen and mine.conv2.weight.shape != theirs.conv2.weight.shape:
             _solve(mine, theirs, seen)
         seen = [(mine(one), theirs(other)) for one, other in seen]
-    net.train(was[0]), wide.train(was[1])
-
-
-def _stem(net: ResNetTrunk, pictures: Tensor) -> Tensor:
-    out: Tensor = net.maxpool(net.bn1(net.conv1(pictures)).relu())
-    return out
+    net.train(was)
 
 
 def _units(net: ResNetTrunk) -> list[BasicUnit]:
@@ -74,7 +70,7 @@ def _solve(mine: BasicUnit, theirs: BasicUnit, seen: Sequence[tuple[Tensor, Tens
     for one, other in seen:
         read = functional.unfold(mine.bn1(mine.conv1(one)).relu(), 3, padding=1)  # (B, size, H * W)
         read = read.transpose(1, 2).flatten(0, 1)  # (B * H * W, size)
-        wanted = theirs.branch(other) + _shortcut(theirs, other) - _shortcut(mine, one)
+        wanted = theirs.branch(other) + theirs.shortcut(other) - mine.shortcut(one)
         wanted = wanted.flatten(2).transpose(1, 2).flatten(0, 1)  # (B * H * W, width)
         before = (wanted - norm.bias) / _safe(norm.weight) * spread + middle  # what the norm makes `wanted` of
         squares += (read.T @ read).double().cpu()
@@ -82,10 +78,6 @@ def _solve(mine: BasicUnit, theirs: BasicUnit, seen: Sequence[tuple[Tensor, Tens
     ridge = RIDGE * squares.diagonal().mean()
     weights = torch.linalg.solve(squares + ridge * torch.eye(size, dtype=torch.float64), products)  # (size, width)
     mine.conv2.weight.copy_(weights.T.reshape(mine.conv2.weight.shape))
-
-
-def _shortcut(unit: BasicUnit, x: Tensor) -> Tensor:
-    return x if unit.downsample is None else unit.downsample(x)
 
 
 def _safe(scale: Tensor, least: float = 1e-3) -> Tensor:

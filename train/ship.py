@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,12 +26,19 @@ from train.export import TOLERANCE, Normalisation, check, serving_graph, store_h
 
 CALIBRATION_CROPS = 1024
 ROUNDS, WARM_UP = 300, 30
-LIMITS = (
-    "Expressions are what a face shows, not what a person feels. Contempt, disgust and fear are rare in the data that "
-    "such nets learn from, and weak. Where pictures carry no record of age, sex or origin, equal accuracy over groups "
-    "is not established. Not for decisions about people; not for workplaces or schools."
+COMMON_LIMITS = (
+    "Where pictures carry no record of age, sex or origin, equal accuracy over groups is not established. Not for "
+    "decisions about people; not for workplaces or schools."
 )
-INTENDED_USE = "Telling expressions of aligned, mostly frontal faces in research and development."
+LIMITS = {
+    "expressions": "Expressions are what a face shows, not what a person feels. Contempt, disgust and fear are rare in "
+    f"the data that such nets learn from, and weak. {COMMON_LIMITS}",
+    "action_units": f"Units are what a face does, not what a person feels. {COMMON_LIMITS}",
+}
+INTENDED_USE = {
+    "expressions": "Telling expressions of aligned, mostly frontal faces in research and development.",
+    "action_units": "Telling which parts of an aligned, mostly frontal face move, in research and development.",
+}
 LICENCE = "Apache-2.0 for the weights; the terms of the data they learnt from stay"
 
 Say = Callable[[str], None]
@@ -93,27 +101,27 @@ def measured(card: ModelCard, folder: Path, faces: FaceSet, command: str) -> Mod
     path = folder / f"{card.name}.json"
     document, _, rows = evaluate([contestant(str(path))], faces)
     data, judged = f"{document['data']}, {document['split']}", document["nets"][0]
-    error = judged["calibration"]
-    numbers = [
-        Measurement(f"accuracy, {protocol}", each["accuracy"], f"{data}, {each['faces']:,} faces", command)
-        for protocol, each in judged["protocols"].items()
-    ]
-    first = next(iter(judged["protocols"].values()))
-    numbers += [
-        Measurement("macro recall", first["macro_recall"], data, command),
-        Measurement("expected calibration error", error["ece"], data, command, "15 bins"),
-        Measurement(
-            "expected calibration error, temperature of the other half",
-            error["ece_fitted_on_the_other_half"],
-            data,
-            command,
-            "fitted on one half of the faces, measured on the other",
-        ),
-        time_per_crop(card, folder, crops(faces, rows[:8], card.input_edge), command),
-    ]
+    numbers = [Measurement(name, value, data, command) for name, value in _worth(judged).items() if value is not None]
+    numbers.append(time_per_crop(card, folder, crops(faces, rows[:8], card.input_edge), command))
     card = msgspec.structs.replace(card, measurements=(*card.measurements, *numbers))
     write_card(card, path)
     return card
+
+
+def _worth(judged: dict[str, Any]) -> dict[str, float | None]:
+    """The numbers of an evaluation that a card carries; None: nothing to measure it on."""
+    error = judged["calibration"]
+    if "units" in judged:
+        by_unit = {f"AUC of {name}": each["auc"] for name, each in judged["units"].items()}
+        means = {"mean F1": judged["mean_f1"], "mean AUC": judged["mean_auc"]}
+        return {**means, **by_unit, "expected calibration error": error["ece"]}
+    protocols = judged["protocols"]
+    return {
+        **{f"accuracy, {name} of {each['faces']:,} faces": each["accuracy"] for name, each in protocols.items()},
+        "macro recall": next(iter(protocols.values()))["macro_recall"],
+        "expected calibration error": error["ece"],
+        "expected calibration error, temperature of the other half": error["ece_fitted_on_the_other_half"],
+    }
 
 
 def time_per_crop(card: ModelCard, folder: Path, some: NDArray[np.uint8], command: str) -> Measurement:
@@ -142,8 +150,8 @@ def card_of(note: WeightsNote, name: str, sha256: str) -> ModelCard:
         output="logits",
         training_data=f"{note.data}, {note.faces:,} faces",
         licence=LICENCE,
-        intended_use=INTENDED_USE,
-        limits=LIMITS,
+        intended_use=INTENDED_USE[note.task],
+        limits=LIMITS[note.task],
         source=f"mien train {note.name}" + (f": {note.trained}" if note.trained else ""),
         temperature=round(note.temperature, 4),
     )

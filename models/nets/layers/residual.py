@@ -28,8 +28,11 @@ class ResidualUnit(nn.Module):
         residual = self.branch(x)
         if self.att is not None:
             residual = self.att(residual)
-        shortcut = x if self.downsample is None else self.downsample(x)
-        return (residual + shortcut).relu()
+        return (residual + self.shortcut(x)).relu()
+
+    def shortcut(self, x: Tensor) -> Tensor:
+        """What is added to the residual: x itself where it fits."""
+        return x if self.downsample is None else self.downsample(x)
 
 
 class BasicUnit(ResidualUnit):

@@ -57,10 +57,15 @@ class ResNetTrunk(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    def stem(self, x: Tensor) -> Tensor:
+        """(B, 3, E, E) -> (B, 64, E / 4, E / 4)."""
+        x = self.bn1(self.conv1(x)).relu()  # (B, 64, E / 2, E / 2)
+        out: Tensor = self.maxpool(x)
+        return out
+
     def maps(self, x: Tensor) -> Tensor:
         """(B, 3, E, E) -> (B, channels, ceil(E / 32), ceil(E / 32))."""
-        x = self.bn1(self.conv1(x)).relu()  # (B, 64, E / 2, E / 2)
-        x = self.maxpool(x)  # (B, 64, E / 4, E / 4)
+        x = self.stem(x)
         for stage in ("layer1", "layer2", "layer3", "layer4"):
             x = self.get_submodule(stage)(x)
         return x
