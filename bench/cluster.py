@@ -21,8 +21,8 @@ from bench.speed import run_once
 from contract.keys import Keys
 from contract.records import Face, Progress, Quality, Record, SessionOpened
 from contract.topics import FACES, PARTITIONS, topics
-from ingest.kafka import KafkaPublisher
-from ingest.outbox import Outbox
+from ingest.kafka.outbox import Outbox
+from ingest.kafka.publisher import KafkaPublisher
 from mien.stack import Stack
 from mien.stack.kafka import admin, create_topics
 

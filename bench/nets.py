@@ -10,7 +10,7 @@ from rich.table import Table
 
 from models.engines.onnx import open_session
 from models.nets import build, options
-from train.export import Normalisation, ServingGraph, serving_graph, to_onnx
+from train.ship.export import Normalisation, ServingGraph, serving_graph, to_onnx
 
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {

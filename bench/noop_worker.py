@@ -9,7 +9,7 @@ import numpy as np
 from contract.labels import EXPRESSIONS
 from contract.readings import Channel, ChannelKind, NetVersion, ReadingSchema
 from contract.records import Crop
-from worker.read import Values, Wants
+from worker.reading.reader import Values, Wants
 from worker.service import serve
 from worker.settings import WorkerSettings
 

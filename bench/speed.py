@@ -20,9 +20,9 @@ from ingest.faces.align import cut
 from ingest.faces.detect import CenterFace, iou
 from ingest.faces.follow import Follower
 from ingest.faces.quality import judge
-from ingest.frames import Frame
+from ingest.footage import Frame
+from ingest.footage.video import VideoFile
 from ingest.sampling import sampler
-from ingest.video import VideoFile
 from models.engines.onnx import OnnxEngine
 from models.zoo import find
 

@@ -7,8 +7,8 @@ import typer
 
 from contract.errors import MienError
 from contract.exit_codes import BAD_INPUT
-from contract.extras import check_cluster_installed
 from contract.topics import FACES
+from runtime.extras import check_cluster_installed
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -10,7 +10,7 @@ from contract.records import Face, Gap, Progress, Record, SessionOpened
 from ingest.faces.align import DegenerateLandmarks, cut
 from ingest.faces.follow import SeenFace
 from ingest.faces.quality import judge
-from ingest.frames import End, Footage, Frame, Hole, Rgb
+from ingest.footage import End, Footage, Frame, Hole, Rgb
 from ingest.sampling import sampler
 from ingest.settings import IngestSettings
 from ingest.sources import Source

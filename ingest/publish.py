@@ -7,7 +7,7 @@ from contract.records import Record
 
 
 class Publisher(Protocol):
-    """Where records go: `contract.bus.InProcessBus`, or Kafka. Left out: opening, closing, encoding."""
+    """Where records go: `runtime.bus.InProcessBus`, or Kafka. Left out: opening, closing, encoding."""
 
     def publish(self, record: Record) -> None:
         """Append the record to its source's log; waits while there is no room."""

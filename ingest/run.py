@@ -16,10 +16,10 @@ import cv2
 from contract.errors import BadSource
 from contract.exit_codes import BAD_INPUT, DONE, INTERRUPTED
 from contract.records import Record
-from ingest.backlog import KafkaBacklog
 from ingest.followers import follower_factory
-from ingest.kafka import Halted, KafkaPublisher, Sent
-from ingest.outbox import Outbox
+from ingest.kafka.backlog import KafkaBacklog
+from ingest.kafka.outbox import Outbox
+from ingest.kafka.publisher import Halted, KafkaPublisher, Sent
 from ingest.past import RedisPast
 from ingest.pipeline import Following, Past, Tally, no_past, records_of
 from ingest.settings import IngestSettings

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from contract.bus import BusClosed, InProcessBus
 from contract.errors import BadSource
 from ingest.pipeline import Following, Past, Tally, records_of
 from ingest.settings import IngestSettings
 from ingest.sources import Source
 from mien.progress import Standing, Watch
+from runtime.bus import BusClosed, InProcessBus
 from worker.pipeline import Worker
 from worker.store.sqlite import SqliteStore
 

@@ -9,8 +9,8 @@ import typer
 from contract.errors import BadRequest
 from ingest.__main__ import command as ingest_command
 from mien import __version__
-from mien import train as training
-from mien.engine import app as engine_app
+from mien.commands import train as training
+from mien.commands.engine import app as engine_app
 from mien.stack.command import app as stack_app
 from worker.__main__ import command as worker_command
 
@@ -187,7 +187,7 @@ def query(
     shape: Annotated[Shape, typer.Option("--format", help="How to print it.")] = Shape.TABLE,
 ) -> None:
     """Ask a store: who was seen, and a person's timeline."""
-    from mien.query import print_people, print_timeline
+    from mien.commands.query import print_people, print_timeline
 
     if person is None and (begin or end or every or channels):
         raise BadRequest("--from, --to, --every and --channels ask for one person: mien query STORE PERSON …")
@@ -200,7 +200,7 @@ def query(
 @app.command()
 def models() -> None:
     """List the shipped weights, and what each net costs."""
-    from mien.models import print_models
+    from mien.commands.models import print_models
 
     print_models()
 

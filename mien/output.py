@@ -16,7 +16,7 @@ from contract.errors import BadOutput
 from contract.readings import ChannelKind, NetVersion
 from mien import __version__
 from mien.timelines import Timeline, seconds_since
-from query.reader import Session
+from query.store import Session
 
 RUN_SCHEMA = "mien.run/1"
 Contents = Sequence[tuple[Session, list[Timeline]]]

@@ -13,7 +13,7 @@ from rich.text import Text
 from contract.labels import EXPRESSIONS, GapReason
 from contract.readings import ChannelKind
 from mien.timelines import SECOND_US, Timeline, seconds_since
-from query.reader import Session
+from query.store import Session
 
 # Okabe and Ito's colour-blind-safe palette, the same as the dashboard's.
 COLOURS = dict(

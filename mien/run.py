@@ -28,10 +28,10 @@ from mien.progress import Watch
 from mien.report import print_report
 from mien.server import Server, wait_for_interrupt
 from mien.timelines import timelines
-from query.sqlite_reader import SqliteReader
-from worker.nets import engines_of
+from query.store.sqlite import SqliteReader
 from worker.pipeline import Worker
-from worker.read import Reader
+from worker.reading.nets import engines_of
+from worker.reading.reader import Reader
 from worker.store.sqlite import SqliteStore
 
 Note = Callable[[str], None]

@@ -37,7 +37,7 @@ class Server:
         import uvicorn
 
         from query.app import create_app
-        from query.fence import LOOPBACK_HOSTS
+        from query.http.fence import LOOPBACK_HOSTS
 
         app = create_app(self._store, allowed_hosts=LOOPBACK_HOSTS if self._loopback else None)
         config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_keep_alive=5)
@@ -49,7 +49,7 @@ class Server:
 
 def serve_store(store: str, host: str, port: int) -> None:
     """Serve a file, or a Redis by its address, until Ctrl-C."""
-    from query.stores import reader_of
+    from query.store.choose import reader_of
 
     reader = reader_of(store)
     with reader.snapshot():  # a clear error now, not a broken page later

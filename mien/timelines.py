@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from contract.points import Columns, unpack
 from contract.readings import ChannelKind, NetVersion, ReadingSchema
-from query.reader import Person, Session, Snapshot
+from query.store import Person, Session, Snapshot
 
 SECOND_US = 1e6
 EVER = 2**62

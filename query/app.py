@@ -7,12 +7,12 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from query.fence import LOOPBACK_HOSTS, Fence
-from query.problems import answer_errors, document_problems
-from query.reader import Reader
-from query.routes import routes
-from query.static import dashboard
-from query.stores import reader_of
+from query.http.fence import LOOPBACK_HOSTS, Fence
+from query.http.problems import answer_errors, document_problems
+from query.http.routes import routes
+from query.http.static import dashboard
+from query.store import Reader
+from query.store.choose import reader_of
 
 _DESCRIPTION = """Per-person facial-expression timelines.
 

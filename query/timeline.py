@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from contract.points import SHARE_STEP, VALUE_STEP, Columns
 from contract.readings import Channel, ReadingSchema
-from query.reader import GapSpan, Session, Snapshot
-from query.sums import SECOND_US, Sums, level_for, sums_of_buckets, sums_of_points
+from query.store import GapSpan, Session, Snapshot
+from query.store.sums import SECOND_US, Sums, level_for, sums_of_buckets, sums_of_points
 
 
 class EmptyReason(StrEnum):

@@ -33,7 +33,7 @@ def test_nothing_that_a_run_needs_imports_torch(name: str) -> None:
     assert seen.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["ingest.faces.detect", "models.engines.onnx", "train.quantise", "mien.run"])
+@pytest.mark.parametrize("name", ["ingest.faces.detect", "models.engines.onnx", "train.ship.quantise", "mien.run"])
 def test_onnx_runtime_reports_to_nobody(name: str) -> None:
     """Its telemetry must be off before the library is loaded, so an importer watches the moment."""
     watch = (

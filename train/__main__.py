@@ -13,10 +13,10 @@ from typing import Any
 from contract.errors import BadOutput, MienError
 from contract.exit_codes import BAD_INPUT, INTERRUPTED
 from train.data.faceset import open_set
-from train.loop import Bounds, Trainer
-from train.processes import Processes, join, leave
+from train.learn.loop import Bounds, Trainer
+from train.learn.processes import Processes, join, leave
+from train.learn.watch import Follow, Silent, Watch
 from train.recipe import Recipe, read_recipe, with_files
-from train.watch import Follow, Silent, Watch
 
 
 def train(

@@ -20,7 +20,7 @@ class Net:
     edge: int  # px
     options: Mapping[str, Any] = field(default_factory=dict)  # of models.nets.build, beside classes, units and edge
     start: str = ""  # file of weights to begin from, in a form that models.nets.reference_weights reads
-    start_part: str = "backbone"  # or «inference», «all», «narrowed», «grown», see train.start
+    start_part: str = "backbone"  # or «inference», «all», «narrowed», «grown», see train.learn.start
     stem_epochs: int = 0  # TransFER: the stem learns alone first, as a plain classifier
     stem_factor: float = 1.0  # rate of those epochs over the rate of the others
     stem_weight: float = 0.0  # TransFER: weight of that classifier's loss afterwards
@@ -37,7 +37,7 @@ class Data:
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.25, 0.25, 0.25)
     grey: bool = False  # the net sees luminance
-    balance: str = "none"  # «oversample», «repeat» or «units», see train.balance
+    balance: str = "none"  # «oversample», «repeat» or «units», see train.learn.balance
     balance_numbers: tuple[float, ...] = ()
 
 
@@ -72,7 +72,7 @@ class Loss:
     centre_weight: float = 0.0  # DACL's λ
     centre_rate: float = 0.5  # DACL's α
     mixup: float = 0.0  # both parameters of the Beta distribution
-    teachers: tuple[str, ...] = ()  # files of trained weights that teach, see train.teacher
+    teachers: tuple[str, ...] = ()  # files of trained weights that teach, see train.learn.teacher
     teacher_weight: float = 0.0  # their share of the target
 
 

@@ -9,7 +9,7 @@ import typer
 
 from contract.errors import MienError
 from contract.topics import FACES
-from worker.kafka_settings import GROUP, OnExpired
+from worker.kafka.settings import GROUP, OnExpired
 
 USAGE = 64
 LOGGING = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -59,9 +59,9 @@ def command(
     health_port: Annotated[int, typer.Option(help="Port of /healthz, /readyz and /metrics; 0: any.")] = 8081,
 ) -> None:
     """Read faces from Kafka, tell Redis what the nets say of them, exactly once; until SIGTERM."""
-    from worker.nets import engines_of
-    from worker.poison import Limits
-    from worker.read import Reader
+    from worker.reading.nets import engines_of
+    from worker.reading.poison import Limits
+    from worker.reading.reader import Reader
     from worker.rescore import rescore as reread
     from worker.service import serve
     from worker.settings import WorkerSettings, addresses

@@ -7,9 +7,9 @@ from functools import partial
 from contract.readings import Entry, Passed, PassedReason, Point, ReadingSchema
 from contract.records import Delivery
 from worker.counters import Counters
-from worker.partitions import Partitions, Place
+from worker.leases import Partitions, Place
 from worker.patience import Patience
-from worker.poison import Reject, Rejection
+from worker.reading.poison import Reject, Rejection
 from worker.store import Lease, Outcome, Store
 
 ATTEMPTS = 5  # at one part of a batch, each under a fresh lease

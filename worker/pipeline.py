@@ -10,17 +10,17 @@ from itertools import chain, islice
 
 from contract.records import Delivery
 from worker.batch import in_batches
-from worker.clock import AnchoredClock
 from worker.commit import Committer
-from worker.consume import Assigned, Log, Revoked
 from worker.counters import Counters
-from worker.entries import Telling, Watching
-from worker.partitions import Partitions
+from worker.leases import Partitions
+from worker.log import Assigned, Log, Revoked
 from worker.patience import Patience, Stopped
-from worker.poison import Limits, Reject
-from worker.portrait import Portraits
-from worker.read import Reading
-from worker.shed import joined
+from worker.reading.clock import AnchoredClock
+from worker.reading.entries import Telling, Watching
+from worker.reading.poison import Limits, Reject
+from worker.reading.portrait import Portraits
+from worker.reading.reader import Reading
+from worker.reading.shed import joined
 from worker.store import Lease, Store
 
 _log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Worker:
         clock: monotonic s.
         reject: None where a warning is enough.
         now_us: µs since the epoch, for live faces that go stale.
-        watching: entered while the nets read (worker/watchdog.py).
+        watching: entered while the nets read (worker/reading/watchdog.py).
         applied: hears up to which offset a partition is stored, for those who watch lag.
         pause: waits for so many seconds, or until `stop` is called; says whether it was.
     """

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contract.errors import MienError
-from contract.extras import check_cluster_installed
 from contract.readings import Entry, Point
 from contract.records import Crop, Delivery, Record
+from runtime.extras import check_cluster_installed
 from worker.commit import CommitRefused
 from worker.counters import Counters
-from worker.entries import Telling
-from worker.kafka_settings import KafkaSettings
+from worker.kafka.settings import KafkaSettings
 from worker.patience import Patience, Stopped
-from worker.poison import Limits
-from worker.portrait import Portraits
-from worker.read import Reading
+from worker.reading.entries import Telling
+from worker.reading.poison import Limits
+from worker.reading.portrait import Portraits
+from worker.reading.reader import Reading
 from worker.service import CODES, DONE, SOFTWARE, stopped_by_signals
 from worker.settings import WorkerSettings
 from worker.store import RESCORED_AT_ONCE, Outcome, Rescoring, RescoringStore
@@ -201,8 +201,8 @@ def rescore(settings: WorkerSettings, new_reader: Callable[[], Reading], stop: t
             ending = stop or stack.enter_context(stopped_by_signals())
             reader = new_reader()
             check_cluster_installed()
-            from worker.kafka_service import worker_name
-            from worker.kafka_stretch import KafkaStretches
+            from worker.cluster import worker_name
+            from worker.kafka.stretch import KafkaStretches
             from worker.store.redis import RedisStore
 
             patience = Patience(ending)

@@ -33,19 +33,19 @@ from contract.errors import (
     RecordsExpired,
     TooManyRejected,
 )
-from contract.extras import check_cluster_installed
+from runtime.extras import check_cluster_installed
 from worker.commit import CommitRefused, LeaseLost
-from worker.consume import Log
-from worker.entries import Watching
 from worker.health import HealthServer, Standing
-from worker.partitions import RecordsMissing
+from worker.leases import RecordsMissing
+from worker.log import Log
 from worker.patience import Patience, Stopped
 from worker.pipeline import Worker
-from worker.poison import Rejection
-from worker.read import Reading
+from worker.reading.entries import Watching
+from worker.reading.poison import Rejection
+from worker.reading.reader import Reading
+from worker.reading.watchdog import HUNG, Watchdog, end_process
 from worker.settings import WorkerSettings
 from worker.store import Store
-from worker.watchdog import HUNG, Watchdog, end_process
 
 POLL_S = 0.1
 TURN_S = 0.0002  # of the interpreter; at 5 ms every answer of the store waits that long for the thread that polls
@@ -231,7 +231,7 @@ class _Service:
 def redis_store(settings: WorkerSettings) -> Store:
     """The store on Redis, laid out for as many partitions as the topic has."""
     check_cluster_installed()
-    from worker import kafka_service
+    from worker import cluster as kafka_service
     from worker.store.redis import RedisStore
 
     return RedisStore(
@@ -245,7 +245,7 @@ def redis_store(settings: WorkerSettings) -> Store:
 def kafka_log(settings: WorkerSettings) -> ServiceLog:
     """The topic of faces."""
     check_cluster_installed()
-    from worker.kafka_service import ReportingLog
+    from worker.cluster import ReportingLog
 
     return ReportingLog(settings)
 
@@ -253,7 +253,7 @@ def kafka_log(settings: WorkerSettings) -> ServiceLog:
 def rejected_topic(settings: WorkerSettings) -> Rejected:
     """The topic of what cannot be read."""
     check_cluster_installed()
-    from worker import kafka_service
+    from worker import cluster as kafka_service
 
     return kafka_service.rejected_topic(settings)
 

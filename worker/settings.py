@@ -6,8 +6,8 @@ from typing import get_args
 
 from contract.errors import BadRequest
 from contract.topics import FACES
-from worker.kafka_settings import GROUP, OnExpired
-from worker.poison import Limits
+from worker.kafka.settings import GROUP, OnExpired
+from worker.reading.poison import Limits
 
 BOOTSTRAP_VARIABLE, REDIS_VARIABLE = "MIEN_KAFKA_BOOTSTRAP", "MIEN_REDIS_URL"
 PORT_LIMIT = 65_535

@@ -15,8 +15,8 @@ from bench.faults.reading import POISON_FACE
 from bench.faults.source import Numbers, Plan, picture, source_name
 from bench.faults.versions import write_major, write_minor
 from contract.records import Face, Record
-from ingest.kafka import KafkaPublisher
-from ingest.outbox import BUDGET, Outbox
+from ingest.kafka.outbox import BUDGET, Outbox
+from ingest.kafka.publisher import KafkaPublisher
 
 OVERSIZE = 2 << 20  # bytes
 FLUSH_S = 60.0

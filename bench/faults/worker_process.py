@@ -20,10 +20,10 @@ from bench.faults.control import Control
 from bench.faults.reading import NumberEngine, card
 from bench.faults.stages import Stages
 from bench.faults.versions import read_major
-from worker import kafka_service
-from worker.kafka_settings import KafkaSettings
-from worker.read import Reader
-from worker.rejected import RejectedTopic
+from worker import cluster as kafka_service
+from worker.kafka.rejected import RejectedTopic
+from worker.kafka.settings import KafkaSettings
+from worker.reading.reader import Reader
 from worker.service import redis_store, serve
 from worker.settings import WorkerSettings
 from worker.store import Store

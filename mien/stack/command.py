@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contract.extras import check_cluster_installed
+from runtime.extras import check_cluster_installed
 
 if TYPE_CHECKING:
     from rich.table import Table

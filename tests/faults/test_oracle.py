@@ -13,8 +13,8 @@ from bench.faults.source import Numbers, Plan, source_name
 from contract.keys import Keys
 from contract.readings import Passed, PassedReason
 from contract.records import Face, Record
-from worker.entries import to_point
-from worker.read import Reader
+from worker.reading.entries import to_point
+from worker.reading.reader import Reader
 from worker.store.redis import RedisStore
 
 SOURCE = 5

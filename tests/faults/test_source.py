@@ -11,7 +11,7 @@ from bench.faults.source import Numbers, Plan, numbers_in, one_source_per_partit
 from contract.points import VALUE_STEP
 from contract.records import Face, Progress
 from contract.topics import PARTITIONS, partition_of
-from worker.read import Reader
+from worker.reading.reader import Reader
 
 CHANCE = random.Random(1)  # noqa: S311
 SOME = [

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.frames import End, Footage, Frame, Hole
+from ingest.footage import End, Footage, Frame, Hole
 
 FPS = 25
 STEP = 40_000  # µs

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from contract.errors import MienError
-from ingest.frames import Frame
-from ingest.video import VideoFile
+from ingest.footage import Frame
+from ingest.footage.video import VideoFile
 from tests.ingest.clips import all_of, write_clip
 
 MUTANTS = 20  # of each kind of file; a long run raises it

@@ -9,18 +9,18 @@ import cv2
 import numpy as np
 import pytest
 
-from contract.bus import InProcessBus
 from contract.errors import BadRequest, BadSource, NoVideoInSource, UnreadableVideo
 from contract.labels import GapReason
 from contract.records import Face, Gap, Progress, Record, SessionOpened
 from ingest.faces.align import TEMPLATE
 from ingest.faces.detect import CenterFace
 from ingest.faces.follow import Follower, SeenFace
-from ingest.frames import End, Frame, Hole, Rgb, Shown, Wanted
+from ingest.footage import End, Frame, Hole, Rgb, Shown, Wanted
 from ingest.pipeline import Past, Tally, no_past, records_of
 from ingest.publish import publish_all
 from ingest.settings import IngestSettings
 from ingest.sources import Source, sources_of
+from runtime.bus import InProcessBus
 from tests.ingest.clips import STEP, cut_off, overwrite_packets, picture, write_clip, write_sound
 
 EVERY = IngestSettings()

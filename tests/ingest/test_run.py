@@ -10,7 +10,7 @@ import pytest
 from contract.errors import BadSource, StoreUnavailable, UnreadableVideo
 from contract.records import Progress, Record
 from ingest.faces.follow import SeenFace
-from ingest.frames import Rgb
+from ingest.footage import Rgb
 from ingest.pipeline import Past, no_past
 from ingest.settings import IngestSettings
 from ingest.sources import Source, sources_of
@@ -18,7 +18,7 @@ from tests.ingest.clips import write_clip
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python 3.0.12 reads its schemas in an old way
-    from ingest.kafka import Halted
+    from ingest.kafka.publisher import Halted
     from ingest.run import Run
 
 

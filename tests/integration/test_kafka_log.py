@@ -17,17 +17,17 @@ from contract.wire import message_of
 from mien.stack import Stack
 from mien.stack.kafka import admin
 from tests.servers import MakeTopic
-from worker.consume import Assigned, Revoked
-from worker.poison import Rejection
+from worker.log import Assigned, Revoked
+from worker.reading.poison import Rejection
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python 3.0.12 reads its schemas in an old way
     from kafka import KafkaConsumer, KafkaProducer, TopicPartition
     from kafka.net.inet import KafkaNetSocket
 
-    from worker.kafka_log import KafkaLog
-    from worker.kafka_settings import KafkaSettings
-    from worker.rejected import RejectedTopic
+    from worker.kafka.log import KafkaLog
+    from worker.kafka.rejected import RejectedTopic
+    from worker.kafka.settings import KafkaSettings
 
 PATIENCE_S = 30.0
 MakeLog = Callable[..., KafkaLog]
@@ -179,8 +179,8 @@ def test_full_buffers_pause_the_fetching_lose_nothing_and_keep_us_in_the_group(
     publish(bootstrap, name, 1, range(20))
     log = make_log(name, partition_records=50, run_records=8, poll_records=40)
     worker = Worker(log, Store())
-    worker.read(lambda: len(worker.words) == 2)
-    worker.read(lambda: log.status().buffered_records > 0)
+    worker.reading.reader(lambda: len(worker.words) == 2)
+    worker.reading.reader(lambda: log.status().buffered_records > 0)
 
     time.sleep(1.0)  # nobody reads: as when the store is down
     held = log.status()
@@ -388,7 +388,7 @@ def test_leaving_a_broker_that_does_not_answer_takes_a_bounded_time(stack: Stack
     name, broker = topic(), stack.processes["kafka-1"]
     log = make_log(name, close_s=1.0)
     worker = Worker(log, Store())
-    worker.read(lambda: bool(worker.words))
+    worker.reading.reader(lambda: bool(worker.words))
 
     broker.stop()
     began = time.monotonic()
@@ -469,5 +469,5 @@ def _write_slowly(bootstrap: str, topic: str, partitions: int, enough: threading
 def _cpu_of_waiting(worker: Worker, seconds: float) -> float:
     """CPU seconds of this process while a worker waits in vain."""
     until, before = time.monotonic() + seconds, time.process_time()
-    worker.read(lambda: time.monotonic() > until)
+    worker.reading.reader(lambda: time.monotonic() > until)
     return time.process_time() - before

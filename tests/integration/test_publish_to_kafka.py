@@ -31,9 +31,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python 3.0.12 reads its schemas in an old way
     from kafka import KafkaConsumer, TopicPartition
 
-    from ingest.backlog import KafkaBacklog
-    from ingest.kafka import KafkaPublisher
-    from ingest.outbox import Outbox
+    from ingest.kafka.backlog import KafkaBacklog
+    from ingest.kafka.outbox import Outbox
+    from ingest.kafka.publisher import KafkaPublisher
     from ingest.past import RedisPast
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from contract.readings import PassedReason
 from contract.records import Record
 from contract.topics import partition_of
 from contract.wire import Message, message_of
-from query.stores import reader_of
+from query.store.choose import reader_of
 from tests.servers import MakeTopic
 from tests.worker.examples import a_crop, a_face, a_progress, an_opening
 from worker.store.redis import RedisStore

@@ -13,7 +13,7 @@ from ingest.sources import sources_of
 from mien.analysis import Analysis
 from mien.progress import Watch
 from worker.pipeline import Worker
-from worker.read import Reader
+from worker.reading.reader import Reader
 from worker.store.sqlite import SqliteStore
 
 

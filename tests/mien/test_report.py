@@ -8,7 +8,7 @@ from contract.points import Columns
 from contract.readings import ChannelKind
 from mien.report import print_report
 from mien.timelines import Timeline
-from query.reader import GapSpan, Person, Session
+from query.store import GapSpan, Person, Session
 
 SECOND = 1_000_000
 

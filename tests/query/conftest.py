@@ -9,8 +9,8 @@ import pytest
 from redis.connection import Connection
 
 from query.app import app_over
-from query.reader import Reader
-from query.sqlite_reader import SqliteReader
+from query.store import Reader
+from query.store.sqlite import SqliteReader
 from tests.query.stores import Store, StoreFile, StoreOnRedis
 from tests.servers import fresh_redis, redis_server
 

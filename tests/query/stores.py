@@ -17,8 +17,8 @@ from contract.points import pack, point_dtype
 from contract.readings import Channel, ChannelKind, NetVersion, Point, ReadingSchema
 from contract.records import Quality
 from contract.tables import APPLICATION_ID, LAYOUT_VERSION, SCHEMA
-from query.redis_reader import RedisReader
-from query.sqlite_reader import SqliteReader
+from query.store.redis import RedisReader
+from query.store.sqlite import SqliteReader
 
 SECOND = 1_000_000
 NOON = 1_795_262_400 * SECOND  # 2026-11-21T12:00:00Z

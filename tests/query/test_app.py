@@ -13,7 +13,7 @@ import pytest
 
 from contract.errors import BadStore
 from contract.labels import EXPRESSIONS, GapReason
-from query.sqlite_reader import SqliteReader
+from query.store.sqlite import SqliteReader
 from query.timeline import EmptyReason
 from tests.query.conftest import Get, asking
 from tests.query.stores import JPEG, NOON, SECOND, Store, StoreFile, every_frame, shares

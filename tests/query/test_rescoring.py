@@ -10,7 +10,7 @@ import pytest
 
 from contract.readings import Entry, NetVersion, Point, ReadingSchema
 from contract.records import Progress
-from query.stores import reader_of
+from query.store.choose import reader_of
 from tests.query.conftest import Get, asking
 from tests.query.stores import BOTH_NETS, FACE_NET, NOON, SECOND, shares
 from tests.query.test_seam import Writer, file, open_store, opening, point, where

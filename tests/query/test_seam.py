@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from contract.labels import EXPRESSIONS, GapReason
 from contract.readings import Entry, Passed, PassedReason, Point, ReadingSchema
 from contract.records import Erase, Gap, Progress, Quality, SessionOpened
-from query.stores import reader_of
+from query.store.choose import reader_of
 from tests.query.conftest import asking
 from tests.query.stores import BOTH_NETS, FACE_NET, JPEG, NOON, SECOND, shares
 from worker.store import Outcome, Store

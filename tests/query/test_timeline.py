@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contract.labels import EXPRESSIONS
-from query.reader import Reader
+from query.store import Reader
 from query.timeline import Page, Wanted, read_page
 from tests.query.stores import BOTH_NETS, FACE_NET, SECOND, Store, StoreFile, StoreOnRedis, every_frame, shares
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import BadRequest
-from train.objective import Objective
+from train.learn.objective import Objective
 from train.recipe import names, read_recipe
 
 GOOD = """name = "a"
@@ -70,7 +70,7 @@ def test_every_recipe_reads_and_its_net_takes_its_options(name: str, monkeypatch
     recipe = read_recipe(name)
     assert recipe.name == name
     seen: dict[str, object] = {}
-    monkeypatch.setattr("train.objective.build", lambda net, **options: seen.update(net=net, **options))
+    monkeypatch.setattr("train.learn.objective.build", lambda net, **options: seen.update(net=net, **options))
 
     if not recipe.net.stem_epochs:  # that one asks for a real TransFER
         Objective(recipe, 8)

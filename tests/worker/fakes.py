@@ -11,8 +11,8 @@ from contract.errors import StoreUnavailable
 from contract.readings import Entry, Point, ReadingSchema
 from contract.records import Crop, Delivery, Record, Unreadable
 from tests.worker.examples import SCHEMA
-from worker.consume import Assigned, Revoked
-from worker.read import Values, Wants
+from worker.log import Assigned, Revoked
+from worker.reading.reader import Values, Wants
 from worker.store import Lease, Outcome
 from worker.store.check import BadBatch, checked
 

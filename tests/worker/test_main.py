@@ -7,8 +7,8 @@ import pytest
 
 from contract.errors import BadModel
 from models.zoo import FOLDER, find
-from worker.nets import engines_of
-from worker.read import Reader
+from worker.reading.nets import engines_of
+from worker.reading.reader import Reader
 from worker.service import CONFIG, USAGE
 
 

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.bus import BusClosed, InProcessBus
 from contract.errors import TooManyRejected
 from contract.readings import Entry
 from contract.records import Delivery, Face, Record
+from runtime.bus import BusClosed, InProcessBus
 from tests.worker.examples import PureEngine, a_card, a_face, a_gap, a_progress, an_erasure, an_opening
 from tests.worker.store.harness import SqliteHarness, fold
 from worker.commit import LeaseLost
-from worker.entries import to_point
-from worker.partitions import RecordsMissing
+from worker.leases import RecordsMissing
 from worker.pipeline import Worker
-from worker.portrait import portrait
-from worker.read import Reader
+from worker.reading.entries import to_point
+from worker.reading.portrait import portrait
+from worker.reading.reader import Reader
 from worker.store import Outcome
 from worker.store.sqlite import SqliteStore
 

@@ -13,10 +13,10 @@ from contract.readings import Passed, PassedReason, Point
 from contract.records import Crop, Record, Unreadable
 from tests.worker.examples import a_face, a_gap, a_progress, an_opening
 from tests.worker.fakes import LOG, BytesReader, Clock, MemoryLog, MemoryStore, points, sequences
-from worker.consume import Assigned, Revoked
+from worker.log import Assigned, Revoked
 from worker.pipeline import Worker
-from worker.poison import Limits, Rejection
-from worker.read import Values
+from worker.reading.poison import Limits, Rejection
+from worker.reading.reader import Values
 from worker.store import Lease, Outcome
 
 STALE_AT = 1_000_000

@@ -11,9 +11,9 @@ from contract.readings import Entry, Passed, Point
 from contract.records import Delivery, Face, Record, Unreadable
 from tests.worker.examples import a_face, a_gap, a_progress
 from tests.worker.fakes import LOG, BytesReader, Clock, MemoryStore
-from worker.consume import Assigned, Revoked
+from worker.log import Assigned, Revoked
 from worker.pipeline import Worker
-from worker.poison import Limits
+from worker.reading.poison import Limits
 
 WORKERS, PARTITIONS = 3, 2
 PARTITION = st.integers(0, PARTITIONS - 1)

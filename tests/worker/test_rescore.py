@@ -15,11 +15,11 @@ from contract.records import Crop, Delivery, Face, Record, Unreadable
 from tests.worker.examples import SCHEMA, a_face, a_progress, an_erasure, an_opening
 from tests.worker.store.harness import Contents, Harness, RedisHarness, SqliteHarness, fold
 from worker.counters import Counters
-from worker.entries import Telling, to_point
 from worker.patience import Stopped
-from worker.poison import Limits
-from worker.portrait import Portraits
-from worker.read import Values, Wants
+from worker.reading.entries import Telling, to_point
+from worker.reading.poison import Limits
+from worker.reading.portrait import Portraits
+from worker.reading.reader import Values, Wants
 from worker.rescore import Rescorer, Summary
 from worker.store import Outcome
 

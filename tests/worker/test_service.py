@@ -28,8 +28,8 @@ from contract.records import Crop, Unreadable
 from tests.worker.examples import a_face
 from tests.worker.fakes import BytesReader, MemoryLog, MemoryStore, points
 from worker import service
-from worker.poison import Rejection
-from worker.read import Values
+from worker.reading.poison import Rejection
+from worker.reading.reader import Values
 from worker.service import CONFIG, DATA, DONE, NO_INPUT, SOFTWARE, UNAVAILABLE, USAGE, serve
 from worker.settings import WorkerSettings
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from contract.errors import BadRequest
-from worker.poison import Limits
+from worker.reading.poison import Limits
 from worker.settings import BOOTSTRAP_VARIABLE, REDIS_VARIABLE, WorkerSettings, addresses
 
 WHERE = {"bootstrap": "kafka-1:9092,[::1]:9092", "redis": "redis://:secret@store:6379/0"}

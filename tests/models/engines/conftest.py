@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from contract.model_card import ModelCard
 from models.engines.library import FullLibrary
-from train.export import Normalisation, ServingGraph, export
+from train.ship.export import Normalisation, ServingGraph, export
 
 EDGE, LABELS = 24, ("neutral", "happiness", "surprise", "sadness", "anger")
 

@@ -52,7 +52,7 @@ def test_crops_are_cut_as_live_ones_are(layout: Layout, tmp_path: Path) -> None:
 
 
 def test_whole_pictures_keep_where_the_crop_lies(layout: Layout, tmp_path: Path) -> None:
-    from train.evaluate import crops
+    from train.measure.evaluate import crops
 
     prepare.prepare(layout, tmp_path / "cut", Plan(edge=32))
     prepare.prepare(layout, tmp_path / "whole", Plan(edge=32, whole=True))
@@ -215,7 +215,7 @@ def test_landmarks_of_a_real_portrait_are_found_at_every_size(shared_data: Path)
 def test_ferplus_crops_are_those_that_the_first_weights_were_made_with(shared_data: Path, tmp_path: Path) -> None:
     from ingest.faces.detect import CenterFace
     from train.data.ferplus import cut_crops, find_landmarks, read_npz
-    from train.evaluate import crops
+    from train.measure.evaluate import crops
 
     layout = read("ferplus", shared_data / "ferplus" / "validation.npz")
     layout = dataclasses.replace(layout, examples=layout.examples[:24])

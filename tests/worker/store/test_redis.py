@@ -24,8 +24,8 @@ from tests.worker.store.own_redis import OwnRedis
 from tests.worker.store.redis_contents import dumped
 from worker.store import Lease, Outcome
 from worker.store.redis import CALL_ENTRIES, CALL_PICTURES, RedisStore
-from worker.store.redis_call import Indexed
-from worker.store.redis_server import RedisServer, load_functions
+from worker.store.redis.call import Indexed
+from worker.store.redis.server import RedisServer, load_functions
 
 LOG = "log-a"
 OTHER_SCHEMA = ReadingSchema((NetVersion("fake", "2", "1" * 64),), SCHEMA.channels)

@@ -18,8 +18,9 @@ from contract.records import Erase
 from tests.worker.examples import SCHEMA, a_gap, a_point, a_progress, an_erasure, an_opening
 from tests.worker.store.harness import Contents, Harness, Packed, RedisHarness, SqliteHarness, fold, scripted_redis
 from tests.worker.store.test_every_store import LOG, a_log, a_passed, commit
-from worker.store import Outcome, Rescoring, RescoringStore, Store, redis_rescoring
+from worker.store import Outcome, Rescoring, RescoringStore, Store
 from worker.store.redis import RedisStore
+from worker.store.redis import rescoring as redis_rescoring
 
 NEWER = ReadingSchema((NetVersion("fake", "2", "1" * 64),), SCHEMA.channels)
 NEWEST = ReadingSchema((NetVersion("fake", "3", "2" * 64),), SCHEMA.channels)

@@ -1,0 +1,1 @@
+"""Records onto Kafka, and what lies there already."""

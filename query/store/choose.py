@@ -1,0 +1,39 @@
+"""Which reader a store needs: the name of a file, or the address of a Redis server."""
+
+from pathlib import Path
+
+from contract.errors import BadRequest
+from query.store import Reader
+from query.store.sqlite import SqliteReader
+
+SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+def is_address(store: Path | str) -> bool:
+    """Whether this is the address of a server; else it names a file."""
+    return isinstance(store, str) and store.startswith(SCHEMES)
+
+
+def shown(store: Path | str) -> str:
+    """The store's name without user and password, also where the address is not well formed."""
+    if not is_address(store):
+        return str(store)
+    scheme, _, rest = str(store).partition("://")
+    place, _, query = rest.rpartition("@")[2].partition("?")
+    number = next((each for each in query.split("&") if each.startswith("db=")), "")
+    return f"{scheme}://{place}" + (f"?{number}" if number else "")
+
+
+def reader_of(store: Path | str) -> Reader:
+    """A reader of a store file, or of redis://…, rediss://… or unix://….
+
+    Raises:
+        BadRequest: an address that is none, or the package for Redis is not installed.
+    """
+    if not is_address(store):
+        return SqliteReader(Path(store))
+    try:
+        from query.store.redis import RedisReader
+    except ModuleNotFoundError as error:
+        raise BadRequest(f"a store on Redis needs a package more ({error}): pip install 'mien[redis]'") from error
+    return RedisReader(str(store))

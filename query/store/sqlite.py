@@ -1,0 +1,234 @@
+"""Reads the store file that the embedded worker writes: the SQLite side of `query.store`."""
+
+import contextlib
+import itertools
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from contract.errors import BadStore, NotAStore, NotFound, StoreTooNew
+from contract.points import Columns, chunk_of, unpack
+from contract.readings import ReadingSchema
+from contract.tables import APPLICATION_ID, LAYOUT_VERSION
+from query.store import GapSpan, PeopleAfter, Person, Session, still_open
+from query.store.layers import Stretch, points_in_force, schemas_in_force
+
+
+class SqliteReader:
+    """Reads the store file of `contract.tables`, also while a worker writes it.
+
+    Threads may share it: every snapshot borrows a read-only connection of its own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._idle: list[tuple[tuple[int, int], sqlite3.Connection]] = []
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator["SqliteSnapshot"]:
+        """One state of the store.
+
+        Raises:
+            NotAStore: no such file, or the file of another program.
+            StoreTooNew: written by a newer Mien.
+            BadStore: damaged, or locked by another process.
+        """
+        try:
+            file, connection = self._borrow()
+            connection.execute("BEGIN")
+            try:
+                yield SqliteSnapshot(connection)
+            finally:
+                connection.execute("ROLLBACK")
+                with self._lock:
+                    self._idle.append((file, connection))
+        except sqlite3.Error as error:
+            raise BadStore(f"{self._path}: the store cannot be read ({error})") from error
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, connection in idle:
+            connection.close()
+
+    def _borrow(self) -> tuple[tuple[int, int], sqlite3.Connection]:
+        try:
+            status = self._path.stat()
+        except OSError as error:
+            raise NotAStore(f"{self._path}: no store there ({error.strerror})") from error
+        file = (status.st_dev, status.st_ino)
+        with self._lock:
+            mine, self._idle = self._idle, []
+            fresh = [entry for entry in mine if entry[0] == file]
+            found = fresh.pop() if fresh else None
+            self._idle = fresh
+        for stale_file, connection in mine:
+            if stale_file != file:  # the file was replaced under our feet
+                connection.close()
+        return found or (file, _connect(self._path))
+
+
+class SqliteSnapshot:
+    """One state of a SQLite store; see `Snapshot`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._rows = connection.execute
+
+    def sessions(self) -> list[Session]:
+        """All sessions, by source and time."""
+        gaps: dict[tuple[str, str], list[GapSpan]] = {}
+        for source, session, *span in self._rows("SELECT source, session, begin, end, reason FROM gaps ORDER BY begin"):
+            gaps.setdefault((source, session), []).append(GapSpan(*span))
+        return [
+            _session(row, gaps.get(row[:2], []))
+            for row in self._rows(f"SELECT {_SESSION} FROM sessions ORDER BY source, opened_at, session")
+        ]
+
+    def session(self, source: str, session: str) -> Session:
+        """One session; raises NotFound."""
+        key = (source, session)
+        row = self._rows(f"SELECT {_SESSION} FROM sessions WHERE source = ? AND session = ?", key).fetchone()
+        if row is None:
+            raise NotFound(f"no session {session!r} of a source {source!r}")
+        gaps = self._rows(
+            "SELECT begin, end, reason FROM gaps WHERE source = ? AND session = ? ORDER BY begin", key
+        ).fetchall()
+        return _session(row, [GapSpan(*gap) for gap in gaps])
+
+    def headcounts(self) -> dict[tuple[str, str], int]:
+        """How many people each (source, session) shows."""
+        counted = self._rows("SELECT source, session, count(*) FROM people GROUP BY 1, 2")
+        return {(source, session): count for source, session, count in counted}
+
+    def people(self, source: str | None, after: PeopleAfter | None) -> Iterator[Person]:
+        """People by source, first time and id."""
+        where, values = ["1"], list[str | int]()
+        if source is not None:
+            where.append("source = ?")
+            values.append(source)
+        if after is not None:
+            where.append("(source, first_time, person) > (?, ?, ?)")
+            values += [after.source, after.first_time, after.person]
+        condition = " AND ".join(where)
+        query = f"SELECT {_PERSON} FROM people WHERE {condition} ORDER BY source, first_time, person"
+        for row in self._rows(query, values):
+            yield _person(row)
+
+    def person(self, person: str) -> Person:
+        """One person; raises NotFound."""
+        row = self._rows(f"SELECT {_PERSON} FROM people WHERE person = ?", (person,)).fetchone()
+        if row is None:
+            raise NotFound(f"no person {person[:80]!r} in the store")
+        return _person(row)
+
+    def picture(self, person: str) -> bytes | None:
+        """JPEG of the person, where the source keeps pictures."""
+        row = self._rows(
+            "SELECT picture FROM people JOIN sessions USING (source, session) WHERE person = ? AND keeps_pictures",
+            (person,),
+        ).fetchone()
+        return row[0] if row else None
+
+    def schemas(self, person: str, begin: int, end: int) -> dict[str, ReadingSchema]:
+        """The reading schemas, by id, of the chunks that touch [begin, end)."""
+        return schemas_in_force(self._stored_schemas(person, begin, end))
+
+    def _stored_schemas(self, person: str, begin: int, end: int) -> dict[str, ReadingSchema]:
+        rows = self._rows(
+            "SELECT id, body FROM reading_schemas WHERE id IN "
+            "(SELECT reading_schema FROM chunks WHERE person = ? AND chunk BETWEEN ? AND ?) ORDER BY id",
+            (person, chunk_of(begin), chunk_of(end - 1)),
+        )
+        return {schema: msgspec.json.decode(body, type=ReadingSchema) for schema, body in rows}
+
+    def stretches(self, person: str, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
+        """(chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut."""
+        return points_in_force(self._stored_points(person, begin, end))
+
+    def _stored_points(self, person: str, begin: int, end: int) -> Iterator[Stretch]:
+        schemas = self._stored_schemas(person, begin, end)
+        rows = self._rows(
+            "SELECT chunk, reading_schema, points FROM chunks WHERE person = ? AND chunk BETWEEN ? AND ? "
+            "ORDER BY chunk, reading_schema, part",
+            (person, chunk_of(begin), chunk_of(end - 1)),
+        )
+        for (chunk, schema), parts in itertools.groupby(rows, key=lambda row: row[:2]):
+            try:
+                yield chunk, schema, unpack([(chunk, part[2]) for part in parts], len(schemas[schema].channels))
+            except (KeyError, ValueError) as error:
+                raise BadStore(f"minute {chunk} of {person!r} does not fit its reading schema {schema}") from error
+
+    def buckets(self, person: str, begin: int, end: int, level_s: int) -> None:
+        """None: points in a file on this machine are near enough."""
+
+
+_SESSION = """source, session, uri, coalesce(opened_at, 0), coalesce(dated, 0), width, height, fps, sample_hz,
+    keeps_pictures, complete_until, frames, looked_at, closed"""
+_PERSON = "person, source, session, first_time, last_time, points, picture IS NOT NULL"
+
+
+def _session(row: tuple, gaps: list[GapSpan]) -> Session:  # type: ignore[type-arg]
+    source, session, uri, opened_at, dated, width, height, fps, sample_hz, pictures, until, frames, looked, closed = row
+    return Session(
+        source=source,
+        id=session,
+        uri=uri,
+        opened_at=opened_at,
+        dated=bool(dated),
+        size_wh=(width, height) if width and height else None,
+        fps=fps,
+        sample_hz=sample_hz,
+        keeps_pictures=bool(pictures),
+        complete_until=until,
+        frames=frames,
+        looked_at=looked,
+        closed=bool(closed),
+        gaps=tuple(still_open(gaps, until)),
+    )
+
+
+def _person(row: tuple) -> Person:  # type: ignore[type-arg]
+    person, source, session, first_time, last_time, points, has_picture = row
+    return Person(
+        id=person,
+        source=source,
+        session=session,
+        first_time=first_time,
+        last_time=last_time,
+        points=points,
+        has_picture=bool(has_picture),
+    )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A read-only connection to a store of our layout."""
+    address = path.resolve().as_uri() + "?mode=ro"
+    if not (os.access(path.parent, os.W_OK) or path.with_name(path.name + "-wal").exists()):
+        address += "&immutable=1"  # on a read-only disk nothing can change, and SQLite cannot make its index of changes
+    connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=5)
+    try:
+        _check_layout(path, connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_layout(path: Path, connection: sqlite3.Connection) -> None:
+    try:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise NotAStore(f"{path}: not a Mien store ({error})") from error
+    if application != APPLICATION_ID:
+        raise NotAStore(f"{path}: not a Mien store (application id {application:#x}, wanted {APPLICATION_ID:#x})")
+    if version > LAYOUT_VERSION:
+        raise StoreTooNew(f"{path}: written by a newer Mien (layout {version}; this one reads up to {LAYOUT_VERSION})")

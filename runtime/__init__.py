@@ -1,0 +1,1 @@
+"""What ties a process to the world: bus, brokers, packages that may be missing."""

@@ -1,0 +1,238 @@
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contract.errors import RefusedSource, SourceUnavailable
+from contract.labels import GapReason
+from contract.records import Gap, Progress, Record, SessionOpened
+from ingest.footage import End, Frame, Hole, Shown
+from ingest.footage.ahead import read_ahead
+from ingest.pipeline import records_of
+from ingest.settings import IngestSettings
+from ingest.sources import camera, sources_of
+from ingest.sources.camera import Address
+from tests.components import require
+from tests.ingest.test_pipeline import Nobody
+
+CANARY = "C4n4ry-7f3a@ß/s"
+ENCODED = "C4n4ry-7f3a%40%C3%9F%2Fs"
+
+Serve = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://cam.local/stream1", "rtsp://cam.local/stream1"),
+        ("rtsp://u:C4n4ry@cam.local:8554/a", "rtsp://cam.local:8554/a"),
+        ("rtsps://u%40corp:C4n4ry@10.0.0.7/a", "rtsps://10.0.0.7/a"),
+        ("rtsp://:C4n4ry@cam/a", "rtsp://cam/a"),
+        ("rtsp://C4n4ry@cam/a", "rtsp://cam/a"),
+        ("rtsp://a:b@C4n4ry@cam/a", "rtsp://cam/a"),
+        ("rtsp://cam/a?user=u&password=C4n4ry", "rtsp://cam/a"),
+        ("rtsp://cam/a#C4n4ry", "rtsp://cam/a"),
+        ("rtsp://u:C4n4ry@[fe80::1]:554/a", "rtsp://[fe80::1]:554/a"),
+    ],
+)
+def test_an_address_shows_no_secret(url: str, shown: str) -> None:
+    (source,) = sources_of([url])
+
+    assert source.uri == shown
+    assert "C4n4ry" not in repr(source) + str(source)
+    assert Address.parse(url).url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("http://u:C4n4ry@cam/a", "begins with http://"),
+        ("tcp://u:C4n4ry@cam/a", "begins with tcp://"),
+        ("rtsp://", "names no host"),
+        ("rtsp:///C4n4ry", "names no host"),
+        ("rtsp://u:C4n4ry@:554/a", "names no host"),
+        ("rtsp://u:C4n4ry@cam:99999/a", "no valid host and port"),
+        ("rtsp://u:C4n4ry@cam:x/a", "no valid host and port"),
+        ("rtsp://u:C4n4ry@[cam/a", "no valid host and port"),
+        ("rtsp://cam/a\r\nC4n4ry: x", "control character"),
+        ("rtsp://cam/ C4n4ry", "blank"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_its_secret(url: str, seen: str) -> None:
+    with pytest.raises(RefusedSource, match=seen) as caught:
+        sources_of([url])
+
+    assert "C4n4ry" not in str(caught.value)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    require("rtsp")
+    servers: list[subprocess.Popen[str]] = []
+
+    def start(port: int, *login: str) -> subprocess.Popen[str]:
+        script = Path(__file__).with_name("rtsp_server.py")
+        server = subprocess.Popen(
+            ["/usr/bin/python3", str(script), str(port), *login], stdout=subprocess.PIPE, text=True
+        )
+        servers.append(server)
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()
+        server.wait()
+        if server.stdout is not None:
+            server.stdout.close()
+
+
+def watch(url: str, stop: Event, until: Callable[[list[Record]], bool], limit_s: float = 30.0) -> list[Record]:
+    """What the camera says until the condition holds; the run is then stopped."""
+    (source,) = sources_of([url])
+    records: list[Record] = []
+    deadline = time.monotonic() + limit_s
+    for record in records_of(source, IngestSettings(), Nobody, stop=stop):
+        records.append(record)
+        if until(records) or time.monotonic() > deadline:
+            stop.set()
+    return records
+
+
+@pytest.mark.integration
+def test_a_camera_is_watched_until_stopped_and_then_closed(serve: Serve) -> None:
+    port = free_port()
+    serve(port, "user", CANARY)
+    stop = Event()
+    began = time.time_ns() // 1000
+
+    records = watch(f"rtsp://user:{ENCODED}@127.0.0.1:{port}/cam", stop, lambda said: len(said) == 3)
+
+    opened, *said = records
+    assert isinstance(opened, SessionOpened)
+    assert (opened.uri, opened.size_wh, opened.dated) == (f"rtsp://127.0.0.1:{port}/cam", (160, 120), True)
+    assert began < opened.event_time < began + 10_000_000
+    assert all(isinstance(record, Progress) for record in said)
+    assert [record.closed for record in said if isinstance(record, Progress)][-1]
+    assert 1_000_000 <= said[0].event_time - opened.event_time < 1_500_000  # type: ignore[union-attr]
+    assert "C4n4ry" not in repr(records)
+
+
+@pytest.mark.integration
+def test_a_wrong_password_is_said_without_saying_it(serve: Serve) -> None:
+    port = free_port()
+    serve(port, "user", "another")
+
+    with pytest.raises(SourceUnavailable, match="refuses the user or the password") as caught:
+        watch(f"rtsp://user:{ENCODED}@127.0.0.1:{port}/cam", Event(), lambda said: True)
+
+    whole = "".join(traceback.format_exception(caught.value)) + repr(pickle.dumps(caught.value))
+    assert "C4n4ry" not in whole
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.integration
+def test_a_camera_that_comes_back_opens_a_new_session_and_admits_the_gap(serve: Serve) -> None:
+    port = free_port()
+    server = serve(port)
+    stop = Event()
+
+    def restart() -> None:
+        time.sleep(2.5)
+        server.kill()
+        server.wait()
+        time.sleep(1.0)
+        serve(port)
+
+    saboteur = Thread(target=restart)
+    saboteur.start()
+    records = watch(f"rtsp://127.0.0.1:{port}/cam", stop, lambda said: any(isinstance(each, Gap) for each in said))
+    saboteur.join()
+
+    first, second = [record for record in records if isinstance(record, SessionOpened)]
+    (gap,) = [record for record in records if isinstance(record, Gap)]
+    assert first.session != second.session
+    assert (gap.session, gap.sequence, gap.reason) == (second.session, 1, GapReason.SOURCE_DOWN)
+    assert first.event_time + 1_000_000 < gap.begin < gap.end == second.event_time
+    assert gap.end - gap.begin > 900_000
+    closed = [record.session for record in records if isinstance(record, Progress) and record.closed]
+    assert closed == [first.session, second.session]
+
+
+@pytest.mark.integration
+def test_a_camera_that_falls_silent_ends_its_session(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "READ_S", 1.0)
+    port = free_port()
+    server = serve(port)
+    stop = Event()
+    (source,) = sources_of([f"rtsp://127.0.0.1:{port}/cam"])
+    sessions = source.origin.sessions(stop)
+    footage = next(sessions)
+    items: list[Shown] = []
+
+    for item in footage.shown(lambda index, time: True, stop):
+        if item is not None:
+            items.append(item)
+        if len(items) == 5:
+            os.kill(server.pid, signal.SIGSTOP)
+            stalled_at = time.monotonic()
+    took_s = time.monotonic() - stalled_at
+    sessions.close()
+
+    assert isinstance(items[-1], End)
+    assert 0.9 < took_s < 4
+
+
+def test_nobody_there_is_said_at_once() -> None:
+    with pytest.raises(SourceUnavailable, match=r"rtsp://127\.0\.0\.1:\d+/a refuses the connection; wanted a camera"):
+        watch(f"rtsp://u:{ENCODED}@127.0.0.1:{free_port()}/a", Event(), lambda said: True)
+
+
+def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "OPEN_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        started = time.monotonic()
+
+        with pytest.raises(SourceUnavailable, match=r"does not answer within 0\.5 s"):
+            watch(f"rtsp://127.0.0.1:{mute.getsockname()[1]}/a", Event(), lambda said: True)
+
+        assert time.monotonic() - started < 5
+
+
+def test_frames_that_nobody_fetches_in_time_become_one_hole() -> None:
+    rgb = np.zeros((2, 2, 3), np.uint8)
+    made = Event()
+
+    def story() -> Any:
+        for index in range(10):
+            yield Frame(index, index * 100, rgb)
+        made.set()
+        yield End(10, 1000)
+
+    items = read_ahead(story(), 4, keep_all=False)
+    first = next(items)
+    made.wait(5)
+    rest = list(items)
+
+    frames = [item for item in (first, *rest) if isinstance(item, Frame)]
+    (hole,) = [item for item in rest if isinstance(item, Hole)]
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert hole == Hole(frames[-1].media_time + 100, 1000, GapReason.DROPPED)
+    assert isinstance(rest[-1], End)

@@ -1,0 +1,43 @@
+from contract.readings import Entry, Passed, PassedReason
+from contract.records import Delivery
+from tests.worker.examples import a_face, a_point, a_progress
+from worker.reading.poison import passed_face
+from worker.reading.shed import is_stale, joined
+
+
+def shed(sequence: int, source: str = "cam") -> Passed:
+    return passed_face(a_face(sequence, source=source), PassedReason.SHED)
+
+
+def gaps(entries: list[Entry]) -> list[tuple[int, int] | None]:
+    return [entry.gap for entry in joined(entries) if isinstance(entry, Passed)]
+
+
+def test_only_a_live_face_grows_stale() -> None:
+    assert is_stale(Delivery("log", 0, 0, a_face(1), stale_at=7), now_us=7)
+    assert not is_stale(Delivery("log", 0, 0, a_face(1), stale_at=8), now_us=7)
+    assert not is_stale(Delivery("log", 0, 0, a_face(1)), now_us=2**62)
+
+
+def test_a_run_of_shed_faces_shares_one_gap_whatever_other_sources_do() -> None:
+    assert gaps([shed(1), a_point(9, source="door"), shed(2), shed(3)]) == [(40_000, 120_001), None, None]
+
+
+def test_sources_have_gaps_of_their_own() -> None:
+    assert gaps([shed(1), shed(5, "door"), shed(2)]) == [(40_000, 80_001), (200_000, 200_001), None]
+
+
+def test_a_face_that_was_read_ends_the_run_progress_does_not() -> None:
+    assert gaps([shed(1), a_progress(2), shed(3), a_point(4), shed(5)]) == [(40_000, 120_001), None, (200_000, 200_001)]
+
+
+def test_rejected_faces_keep_their_own_gaps() -> None:
+    rejected = passed_face(a_face(2), PassedReason.REJECTED)
+
+    assert gaps([shed(1), rejected, shed(3)]) == [(40_000, 40_001), (80_000, 80_001), (120_000, 120_001)]
+
+
+def test_everything_else_is_handed_on_as_it_is() -> None:
+    entries: list[Entry] = [a_point(1), a_progress(2), shed(3)]
+
+    assert all(one is other for one, other in zip(joined(entries), entries, strict=True))

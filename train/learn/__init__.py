@@ -1,0 +1,1 @@
+"""Weights learn from a prepared set."""

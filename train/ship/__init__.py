@@ -1,0 +1,1 @@
+"""Weights become files that run."""

@@ -1,0 +1,1 @@
+"""The topic of faces as a worker reads it."""

@@ -1,0 +1,359 @@
+"""The thread that polls: it alone asks the consumer for records, and does what the worker wants of it."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from kafka.errors import (
+    AuthorizationError,
+    CorruptRecordError,
+    InconsistentGroupProtocolError,
+    KafkaError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+    RetriableError,
+)
+
+from contract.errors import BadLog, LogReplaced, LogUnavailable, RecordsExpired
+from contract.records import Delivery
+from contract.wire import WireTooNew, record_of
+from worker.kafka.buffers import Buffers, Missing, in_chunks
+from worker.kafka.member import Member, Message
+from worker.kafka.partition import Partition
+from worker.kafka.settings import KafkaSettings
+from worker.log import Assigned, Revoked
+
+RETRY_S = 0.2  # after an error that may pass
+SETTLE_S = 1.0  # between two attempts to learn where a partition begins and ends
+RECONNECT_S = (0.5, 10.0)  # the first and the longest wait for a broker when a new consumer is made
+BAD_SUMS = 3  # new consumers for the same corrupt batch; it may have been the wire
+GIVE_UPS = 10  # new consumers for any other error, word for word the same
+FORGET_S = 120.0  # after so long without a failure none counts any more
+GRIEVOUS = (AuthorizationError, InconsistentGroupProtocolError)  # no repetition helps, somebody has to act
+
+_log = logging.getLogger(__name__)
+
+
+class Poller:
+    """Fetches into the buffers until it is told to stop; what it counts may be read from any thread."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        member: Member,
+        buffers: Buffers,
+        join: Callable[[KafkaSettings], Member] = Member.join,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.log = str(member.topic_id)
+        self.partitions: dict[int, Partition] = {}
+        self.expired: dict[int, int] = {}  # records passed over, by partition
+        self.applied: dict[int, int] = {}  # next offset of the store, by partition; written by the worker's thread
+        self.recycles = 0
+        self.commit_failures = 0
+        self.polled_at = clock()
+        self._settings = settings
+        self._member = member
+        self._buffers = buffers
+        self._join = join
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._rewinds: deque[tuple[int, int]] = deque()
+        self._expired_to: dict[int, int] = {}
+        self._told: dict[int, int] = {}  # what was committed to the group
+        self._watched_at = self._committed_at = clock()
+        self._failures: dict[str, int] = {}  # new consumers, by what befell the one before
+        self._failed_at = clock()
+
+    def rewind(self, partition: int, offset: int) -> None:
+        """Fetch the partition from there on, soon; for any thread."""
+        self._rewinds.append((partition, offset))
+
+    def stop(self) -> None:
+        """End `run` soon; for any thread."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Poll until told to stop, or until something is wrong that only the worker's end can tell; leave the group."""
+        try:
+            while not self._stopping.is_set():
+                self.round()
+        except Stopped:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever ends this thread must end the worker too
+            self._buffers.fail(error)
+        finally:
+            self._tell_group()
+            self._member.close(self._settings.close_s)
+
+    def round(self) -> None:
+        """Poll once, with all that belongs to it."""
+        self._check_topic()
+        self._obey()
+        for partition in self._all():
+            if partition.strayed:
+                self._settle(partition)
+        self._balance()
+        fetched = self._polled()
+        self.polled_at = self._clock()
+        self._heed_group()
+        for number, messages in fetched.items():
+            self._take_in(number, messages)
+        if self.polled_at - self._watched_at >= self._settings.watch_s:
+            self._watched_at = self.polled_at
+            self._watch()
+        if self.polled_at - self._committed_at >= self._settings.commit_s:
+            self._committed_at = self.polled_at
+            self._tell_group()
+
+    def _all(self) -> list[Partition]:
+        return list(self.partitions.values())
+
+    def _place(self, partition: Partition) -> str:
+        return f"partition {partition.number} of {self._settings.topic}"
+
+    def _check_topic(self) -> None:
+        """Raise if the topic is another one than at the start, or no longer there."""
+        topic_id = self._member.topic_id
+        if topic_id is not None and str(topic_id) != self.log:
+            raise LogReplaced(
+                f"topic {self._settings.topic} was made anew: it was log {self.log}, now it is {topic_id}"
+            )
+        if self._member.gone_s > self._settings.gone_s:
+            raise LogUnavailable(f"topic {self._settings.topic}, log {self.log}, has been deleted")
+
+    def _obey(self) -> None:
+        while self._rewinds:
+            number, offset = self._rewinds.popleft()
+            partition = self.partitions.get(number)
+            if partition is None:
+                continue  # taken away meanwhile; the worker is told
+            self._begin(partition, offset)
+            self._buffers.reopen(number)
+
+    def _begin(self, partition: Partition, offset: int) -> None:
+        partition.is_begun, partition.position = True, offset
+        partition.parked, partition.strayed, partition.is_full, partition.behind_at = "", False, False, -1
+        self._member.begin(partition.number, offset)
+
+    def _heed_group(self) -> None:
+        """Tell the worker what the group gave and took; what was given waits for `rewind`."""
+        for is_given, numbers in self._member.notes():
+            for number in numbers:
+                if is_given:
+                    self._member.hold(number)  # a rewind meant for an earlier assignment may have released it
+                    self.partitions[number] = Partition(number)
+                    self._buffers.assign(Assigned(self.log, number))
+                elif self.partitions.pop(number, None) is not None:
+                    self.applied.pop(number, None)
+                    self._buffers.revoke(Revoked(self.log, number))
+            if is_given and numbers:
+                self._member.look_again()
+
+    def _balance(self) -> None:
+        """Pause partitions whose share of the buffers is full, resume those with half of it free."""
+        settings = self._settings
+        levels = self._buffers.levels()
+        share = min(settings.partition_bytes, settings.buffer_bytes // max(1, len(self.partitions)))
+        for partition in self._all():
+            records, size = levels.get(partition.number, (0, 0))
+            if partition.is_full:
+                if 2 * records <= settings.partition_records and 2 * size <= share:
+                    partition.is_full = False
+                    if partition.flows:
+                        self._member.resume(partition.number)
+            elif records >= settings.partition_records or size >= share:
+                partition.is_full = True
+                self._member.pause(partition.number)
+
+    def _polled(self) -> Mapping[int, Sequence[Message]]:
+        """What the consumer has; nothing where it failed, after what can be done about it."""
+        waits = any(partition.is_full for partition in self._all())
+        try:
+            fetched = self._member.poll(self._settings.full_poll_s if waits else self._settings.poll_s)
+        except OffsetOutOfRangeError as error:
+            self._stray(place.partition for place in error.args[0])
+        except LogTruncationError as error:
+            raise BadLog(
+                f"{self._settings.topic}: the log was cut below what we have read ({error.divergent_offsets}); a leader"
+                " without all records was elected, an operator has to decide"
+            ) from error
+        except GRIEVOUS as error:
+            raise LogUnavailable(f"Kafka refuses us: {type(error).__name__}: {error}") from error
+        except CorruptRecordError as error:
+            self._count_failure(error, BAD_SUMS)
+            self._recycle(str(error))  # the client would turn in circles over such a batch
+        except RetriableError as error:
+            _log.warning("polling %s: %s: %s", self._settings.topic, type(error).__name__, error)
+            self._stopping.wait(RETRY_S)
+        except Exception as error:  # noqa: BLE001 - a consumer in an unknown state is replaced, whatever has befallen it
+            _log.warning("the consumer of %s gave up", self._settings.topic, exc_info=True)
+            self._count_failure(error, GIVE_UPS)
+            self._recycle(f"{type(error).__name__}: {error}")
+        else:
+            return fetched
+        return {}
+
+    def _take_in(self, number: int, messages: Sequence[Message]) -> None:
+        """Decode and buffer what was fetched, up to a record that only a newer Mien reads."""
+        partition = self.partitions.get(number)
+        if partition is None or not partition.is_begun or partition.parked:
+            return
+        deliveries: list[Delivery] = []
+        sizes: list[int] = []
+        log = self.log
+        for message in messages:
+            try:
+                read = record_of(message.key, message.value, message.headers)
+            except WireTooNew as error:
+                self._park(partition, message.offset, str(error))
+                break
+            deliveries.append(Delivery(log, number, message.offset, read.record, read.stale_at))
+            sizes.append(message.serialized_value_size)
+        if deliveries:
+            partition.position = deliveries[-1].offset + 1
+            self._buffers.append(number, tuple(in_chunks(deliveries, sizes, self._settings.run_records)))
+
+    def _park(self, partition: Partition, offset: int, reason: str) -> None:
+        """Leave the partition at this record until another worker takes it; nothing of it is lost."""
+        self._member.hold(partition.number)
+        partition.parked = f"offset {offset}: {reason}"
+        self._alarm(partition)
+
+    def _alarm(self, partition: Partition) -> None:
+        partition.alarmed_at = self._clock()
+        _log.error("%s is parked at %s; a newer Mien has to read it", self._place(partition), partition.parked)
+
+    def _stray(self, numbers: Iterable[int]) -> None:
+        """The log does not hold what we asked for. Why is settled when the topic's identity has been looked at."""
+        for number in numbers:
+            if partition := self.partitions.get(number):
+                self._member.pause(number)
+                partition.strayed, partition.settle_at = True, self._clock()
+                partition.settle_looks = self._member.looks
+        self._member.look_again()
+
+    def _settle(self, partition: Partition) -> None:
+        """Find out what became of the records at a partition's position, and act on it."""
+        now = self._clock()
+        if now < partition.settle_at or self._member.looks <= partition.settle_looks or self._member.topic_id is None:
+            return
+        try:
+            begin, end = self._member.bounds(partition.number)
+        except (KafkaError, KeyError, AttributeError) as error:  # the last two: the client trips over a missing answer
+            partition.settle_at = now + SETTLE_S
+            _log.warning("%s: cannot learn where it begins: %r", self._place(partition), error)
+            return
+        wanted = partition.position
+        if wanted > end:
+            raise BadLog(
+                f"{self._place(partition)}: wanted offset {wanted}, but the log ends at {end}: it was cut, or replaced;"
+                " an operator has to decide"
+            )
+        if wanted < begin:
+            self._pass_over(partition, begin)
+        self._begin(partition, max(wanted, begin))
+
+    def _pass_over(self, partition: Partition, begin: int) -> None:
+        """Go on at the first record that is left, if that is allowed.
+
+        Raises:
+            RecordsExpired: it is not.
+        """
+        wanted = partition.position
+        place = self._place(partition)
+        found = f"{place}: wanted offset {wanted}, but the log begins at {begin}: {begin - wanted} records"
+        if self._settings.on_expired == "stop":
+            raise RecordsExpired(f"{found} have expired unread; to go on without them: on_expired skip")
+        counted = max(wanted, self._expired_to.get(partition.number, 0))  # a rewind meets the same ones again
+        self._expired_to[partition.number] = max(counted, begin)
+        self.expired[partition.number] = self.expired.get(partition.number, 0) + max(0, begin - counted)
+        _log.warning("%s have expired unread and are passed over", found)
+        self._buffers.append(partition.number, (Missing(self.log, wanted, begin),))
+
+    def _watch(self) -> None:
+        """Look for partitions that are behind and do not move, and remind of parked ones."""
+        now = self._clock()
+        for partition in self._all():
+            if partition.parked and now - partition.alarmed_at >= self._settings.alarm_s:
+                self._alarm(partition)
+        begun = [partition for partition in self._all() if partition.is_begun]
+        try:
+            ends = self._member.ends(partition.number for partition in begun) if begun else {}
+        except (KafkaError, KeyError, AttributeError):  # no broker: nobody could move
+            ends = {}
+        stuck = [
+            partition
+            for partition in begun
+            if partition.is_stuck(ends.get(partition.number), now, self._settings.progress_s)
+        ]
+        if stuck:
+            names = ", ".join(f"{partition.number} at {partition.position} of {partition.end}" for partition in stuck)
+            self._recycle(f"behind and not moving for {self._settings.progress_s:g} s: partition {names}")
+
+    def _count_failure(self, error: Exception, limit: int) -> None:
+        """Note that a new consumer is needed; what other partitions deliver meanwhile says nothing about this one.
+
+        Raises:
+            BadLog: the same error has asked for too many.
+        """
+        now, text = self._clock(), f"{type(error).__name__}: {error}"
+        if now - self._failed_at > FORGET_S:
+            self._failures.clear()
+        self._failed_at = now
+        self._failures[text] = self._failures.get(text, 0) + 1
+        if self._failures[text] > limit:
+            raise BadLog(
+                f"{self._settings.topic}: {text}, {self._failures[text]} times; a batch is damaged on the broker, or"
+                " this client cannot read it"
+            )
+
+    def _recycle(self, reason: str) -> None:
+        """Leave the group and come again with a new consumer; all partitions are taken anew.
+
+        Raises:
+            LogReplaced: the topic has been made anew meanwhile.
+        """
+        self.recycles += 1
+        _log.warning("a new consumer of %s: %s", self._settings.topic, reason)
+        self._member.close(self._settings.close_s)
+        for number in list(self.partitions):
+            del self.partitions[number]
+            self._buffers.revoke(Revoked(self.log, number))
+        self.applied.clear()
+        wait_s, longest_s = RECONNECT_S
+        while not self._stopping.wait(wait_s):
+            try:
+                self._member = self._join(self._settings)
+            except LogUnavailable as error:
+                _log.warning("%s; trying again", error)
+                wait_s = min(2 * wait_s, longest_s)
+                continue
+            return self._check_topic()
+        raise Stopped
+
+    def _tell_group(self) -> None:
+        """Commit what the store has applied, for lag tools; it may fail, and does whenever the group changes."""
+        news = {
+            number: offset
+            for number, offset in self.applied.copy().items()
+            if number in self.partitions and self._told.get(number) != offset
+        }
+        if not news:
+            return
+        self._told.update(news)
+        try:
+            self._member.commit(news, self._on_committed)
+        except Exception as error:  # noqa: BLE001 - nothing depends on it, and the client may be closed already
+            self._on_committed(error)
+
+    def _on_committed(self, answer: object) -> None:
+        if isinstance(answer, Exception):
+            self.commit_failures += 1
+            self._told.clear()
+
+
+class Stopped(Exception):
+    """Told to stop while no broker answered; internal."""

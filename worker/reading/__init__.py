@@ -1,0 +1,1 @@
+"""Faces in, entries out: crops, nets, what cannot be read."""
