@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from contract.model_card import read_card, weights_of
+from models.engines.onnx import open_session
 
 ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo" / "centerface"
 LIVE_LONG_SIDE = 320  # px; finds faces from a thirtieth of the long side of a frame
@@ -69,15 +69,7 @@ class CenterFace:
         self.input_long_side = input_long_side
         self.threshold = threshold
         card = read_card(folder / ("centerface.int8.json" if precision == "int8" else "centerface.json"))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.enable_cpu_mem_arena = False  # it would keep the largest picture's memory for ever
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            weights_of(card, folder), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(weights_of(card, folder), threads, card.name)
 
     def __call__(self, frame_rgb: Image) -> list[Detection]:
         """Faces with at least the threshold's score, strongest first."""

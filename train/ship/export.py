@@ -25,6 +25,7 @@ from contract.errors import BadModel
 from contract.manifest import write_whole
 from contract.model_card import Measurement, ModelCard, write_card
 from models.engines.choose import program_card
+from models.engines.onnx import EXACT_INT8
 from models.engines.torch import open_program
 
 OPSET = 20
@@ -203,6 +204,7 @@ def logits_of(
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry(*EXACT_INT8)
     if literally:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
