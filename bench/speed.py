@@ -20,9 +20,8 @@ from ingest.faces.align import cut
 from ingest.faces.detect import CenterFace, iou
 from ingest.faces.follow import Follower
 from ingest.faces.quality import judge
-from ingest.footage import Frame
+from ingest.footage import Frame, Rgb
 from ingest.footage.video import VideoFile
-from ingest.sampling import sampler
 from models.engines.onnx import OnnxEngine
 from models.zoo import find
 
@@ -85,16 +84,18 @@ def stage_ms(clip: Clip, frames: int = 250) -> dict[str, float]:
     """CPU ms per frame of each stage; decoding runs ahead on a thread of its own, the others follow one another."""
     cv2.setNumThreads(1)  # as `mien run` does
     follower, engine = Follower(CenterFace()), OnnxEngine(*find("expressions.int8"))
-    spent = dict.fromkeys(("detect and follow", "cut and judge", "read"), 0.0)
+    spent = dict.fromkeys(("decode", "detect and follow", "cut and judge", "read"), 0.0)
     waiting: list[NDArray[np.uint8]] = []
     seen, whole, own = 0, time.process_time(), time.thread_time()
     for frame in _frames(clip, frames):
         mark = time.thread_time()
-        faces = follower.see(frame.rgb, frame.media_time)
+        picture = _picture(frame)
+        mark = _add(spent, "decode", mark)
+        faces = follower.see(picture, frame.media_time)
         mark = _add(spent, "detect and follow", mark)
         for face in faces:
-            crop = cut(frame.rgb, face.landmarks)
-            judge(crop, face.landmarks, face.score, frame.rgb.shape[1::-1])
+            crop = cut(picture, face.landmarks)
+            judge(crop, face.landmarks, face.score, picture.shape[1::-1])
             waiting.append(crop)
         mark = _add(spent, "cut and judge", mark)
         if len(waiting) >= 8:
@@ -102,8 +103,8 @@ def stage_ms(clip: Clip, frames: int = 250) -> dict[str, float]:
             waiting.clear()
         _add(spent, "read", mark)
         seen += 1
-    decode = (time.process_time() - whole) - (time.thread_time() - own)
-    return {stage: 1e3 * seconds / seen for stage, seconds in {"decode": decode, **spent}.items()}
+    spent["decode"] += (time.process_time() - whole) - (time.thread_time() - own)
+    return {stage: 1e3 * seconds / seen for stage, seconds in spent.items()}
 
 
 def plain_ms(clip: Clip) -> float:
@@ -111,8 +112,9 @@ def plain_ms(clip: Clip) -> float:
     detector, engine = CenterFace(SEARCHED_SIDE, precision="fp32"), OnnxEngine(*find("expressions"))
     began, seen = time.process_time(), 0
     for frame in _frames(clip, PLAIN_FRAMES):
-        for face in detector(frame.rgb):
-            engine(cut(frame.rgb, face.landmarks, 112)[None])
+        picture = _picture(frame)
+        for face in detector(picture):
+            engine(cut(picture, face.landmarks, 112)[None])
         seen += 1
     return 1e3 * (time.process_time() - began) / seen
 
@@ -120,13 +122,19 @@ def plain_ms(clip: Clip) -> float:
 def _frames(clip: Clip, count: int) -> Iterator[Frame]:
     footage = VideoFile(clip.path)
     try:
-        for item in footage.shown(sampler(None, None), threading.Event()):
+        for item in footage.items(threading.Event()):
             if isinstance(item, Frame):
                 yield item
                 if item.index + 1 >= count:
                     return
     finally:
         footage.close()
+
+
+def _picture(frame: Frame) -> Rgb:
+    picture = frame.picture()
+    assert picture is not None, "the clips of the bench are sound"
+    return picture
 
 
 def _add(spent: dict[str, float], stage: str, mark: float) -> float:

@@ -10,7 +10,7 @@ from contract.keys import Keys
 from contract.labels import GapReason
 from contract.records import Erase, Gap, Progress, Record
 from contract.topics import partition_of
-from ingest.pipeline import Past
+from ingest.pipeline import Stored
 
 Backlog = Callable[[str, int], Iterable[Record]]
 """The records of a source in the log from an offset of its partition on."""
@@ -42,7 +42,7 @@ class RedisPast:
         self._partitions = partitions
         self._backlog = backlog
 
-    def __call__(self, source: str, session: str) -> Past:
+    def __call__(self, source: str, session: str) -> Stored:
         """The past of a session.
 
         Raises:
@@ -56,7 +56,7 @@ class RedisPast:
         """Hand the connection back."""
         self._redis.close()
 
-    def _stored(self, source: str, session: str) -> tuple[Past, int]:
+    def _stored(self, source: str, session: str) -> tuple[Stored, int]:
         keys = Keys(partition_of(source, self._partitions))
         try:
             with self._redis.pipeline(transaction=True) as asked:
@@ -68,11 +68,11 @@ class RedisPast:
             raise StoreUnavailable(f"Redis at {self._shown} does not say what is stored: {error}") from error
         reason = GapReason.INTERRUPTED.encode()
         interrupted = sorted(int(sequence) for sequence, gap in gaps.items() if gap.endswith(b" " + reason))
-        past = Past(None if high_water is None else int(high_water), tuple(interrupted), closed == b"1")
+        past = Stored(None if high_water is None else int(high_water), tuple(interrupted), closed == b"1")
         return past, int(next_offset or 0)
 
 
-def _joined(stored: Past, waiting: Iterable[Record]) -> Past:
+def _joined(stored: Stored, waiting: Iterable[Record]) -> Stored:
     """The past when everything that waits will have been stored; looks at one record at a time, as they hold crops."""
     high_water, closed = stored.high_water, stored.closed
     stops = set(stored.interrupted_at)
@@ -83,4 +83,4 @@ def _joined(stored: Past, waiting: Iterable[Record]) -> Past:
         if isinstance(record, Gap) and record.reason is GapReason.INTERRUPTED:
             stops.add(record.sequence)
         closed = closed or (isinstance(record, Progress) and record.closed)
-    return Past(high_water, tuple(sorted(stops)), closed)
+    return Stored(high_water, tuple(sorted(stops)), closed)

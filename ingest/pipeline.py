@@ -26,7 +26,7 @@ class Following(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class Stored:
     """What is already stored of a session, from an earlier run of the same file with the same settings."""
 
     high_water: int | None = None  # highest sequence stored; None: nothing
@@ -34,9 +34,9 @@ class Past:
     closed: bool = False  # it was looked at to its end
 
 
-def no_past(source: str, session: str) -> Past:
-    """Every session is new."""
-    return Past()
+def nothing_stored(source: str, session: str) -> Stored:
+    """The state of a session that is new."""
+    return Stored()
 
 
 @dataclass(slots=True)
@@ -56,17 +56,17 @@ def records_of(
     settings: IngestSettings,
     new_follower: Callable[[], Following],
     *,
-    past: Callable[[str, str], Past] = no_past,
+    stored: Callable[[str, str], Stored] = nothing_stored,
     stop: Event | None = None,
     tally: Tally | None = None,
 ) -> Iterator[Record]:
-    """Everything a source says, in order; a file once, a camera until `stop` is set.
+    """The records of a source, in order; a file is read once, a camera until `stop` is set.
 
     Args:
         source: one of `ingest.sources.sources_of`.
         settings: how it is looked at.
         new_follower: makes the follower of one session; it may share a detector with others.
-        past: what is stored of a (source, session); such records are not emitted again, a closed session is not
+        stored: what is stored of a (source, session); such records are not emitted again, a closed session is not
             looked at again.
         stop: when set, a file ends with an INTERRUPTED gap to its end and stays open, a camera closes its session.
         tally: is kept up to date.
@@ -79,13 +79,13 @@ def records_of(
     for footage in source.origin.sessions(stop):
         session = source.origin.session_id(footage, settings.identity)
         tally.frames_expected, tally.duration = footage.frames_expected, footage.duration
-        stored = past(source.id, session)
-        if not stored.closed:
-            told = _Session(source, session, settings, footage, tally).told(new_follower(), stop)
-            yield from _unsaid(_numbered(told, stored), stored)
+        known = stored(source.id, session)
+        if not known.closed:
+            records = _Session(source, session, settings, footage, tally).records(new_follower(), stop)
+            yield from _new(_numbered(records, known), known)
 
 
-def _numbered(records: Iterator[Record], stored: Past) -> Iterator[Record]:
+def _numbered(records: Iterator[Record], stored: Stored) -> Iterator[Record]:
     """The records with their sequence; an earlier, interrupted run used two of the numbers."""
     sequence = 0
     for record in records:
@@ -95,44 +95,41 @@ def _numbered(records: Iterator[Record], stored: Past) -> Iterator[Record]:
         sequence += 1
 
 
-def _unsaid(records: Iterator[Record], stored: Past) -> Iterator[Record]:
+def _new(records: Iterator[Record], stored: Stored) -> Iterator[Record]:
     """The records behind what is already stored."""
     for record in records:
         if stored.high_water is None or record.sequence > stored.high_water:
             yield record
         elif isinstance(record, Gap) and record.reason is GapReason.INTERRUPTED:
-            return  # stopped again before anything new: what is stored already says so
+            return  # stopped again before anything new: this gap is stored already
 
 
 @dataclass(slots=True)
 class _Session:
-    """One run of a source, told as records that are not numbered yet."""
+    """One run over a session of a source, as records that are not numbered yet."""
 
     source: Source
     session: str
     settings: IngestSettings
     footage: Footage
     tally: Tally
+    reported_at: int = 0  # µs of media time, of the last progress
     upto: int = 0  # µs of media time, exclusive: everything before is looked at
     frames: int = 0
     looked_at: int = 0
 
-    def told(self, follower: Following, stop: Event) -> Iterator[Record]:
+    def records(self, follower: Following, stop: Event) -> Iterator[Record]:
         """All records of the session."""
         yield from self._opening()
-        said_at = 0
         wanted = sampler(self.settings.every_n, self.settings.sample_hz)
-        for item in self.footage.shown(wanted, stop):
+        for item in self.footage.items(stop):
             if stop.is_set():
                 break
             if isinstance(item, Frame):
-                if item.media_time - said_at >= PROGRESS_US:
-                    said_at = self.upto = item.media_time
-                    yield self._progress(closed=False)
-                yield from self._faces(item, follower)
+                if wanted(item.index, item.media_time):
+                    yield from self._looked_at(item, follower)
             elif isinstance(item, Hole):
-                yield self._gap(item.begin, item.end, item.reason)
-                self.upto = max(self.upto, item.end)
+                yield from self._hole(item)
             elif isinstance(item, End):
                 self.frames, self.upto = item.frames, max(self.upto, item.media_time)
                 yield self._progress(closed=True)
@@ -154,19 +151,32 @@ class _Session:
         if footage.down_since is not None and footage.began_at is not None:
             yield Gap(**self._head(), begin=footage.down_since, end=footage.began_at, reason=GapReason.SOURCE_DOWN)
 
-    def _faces(self, frame: Frame, follower: Following) -> Iterator[Record]:
-        for seen in follower.see(frame.rgb, frame.media_time):
-            face = self._face(frame, seen)
+    def _looked_at(self, frame: Frame, follower: Following) -> Iterator[Record]:
+        if frame.media_time - self.reported_at >= PROGRESS_US:
+            self.reported_at = self.upto = frame.media_time
+            yield self._progress(closed=False)
+        picture = frame.picture()
+        if picture is None:
+            yield from self._hole(Hole(frame.media_time, frame.end, GapReason.DECODE_ERROR))
+            return
+        for seen in follower.see(picture, frame.media_time):
+            face = self._face(frame, picture, seen)
             if face is not None and face.quality.overall >= self.settings.min_quality:
                 self.tally.faces += 1
                 yield face
         self.frames, self.looked_at, self.upto = frame.index + 1, self.looked_at + 1, frame.media_time + 1
         self.tally.frames, self.tally.looked_at, self.tally.media_time = self.frames, self.looked_at, frame.media_time
 
-    def _face(self, frame: Frame, seen: SeenFace) -> Face | None:
+    def _hole(self, hole: Hole) -> Iterator[Record]:
+        if hole.reason is GapReason.DROPPED and hole.end - hole.begin < self._between_samples():
+            return  # no sample is lost, one is at most late
+        yield self._gap(hole.begin, hole.end, hole.reason)
+        self.upto = max(self.upto, hole.end)
+
+    def _face(self, frame: Frame, picture: Rgb, seen: SeenFace) -> Face | None:
         try:
-            crop = cut(frame.rgb, seen.landmarks, self.settings.crop_edge)
-            quality = judge(crop, seen.landmarks, seen.score, frame.rgb.shape[1::-1])
+            crop = cut(picture, seen.landmarks, self.settings.crop_edge)
+            quality = judge(crop, seen.landmarks, seen.score, picture.shape[1::-1])
         except DegenerateLandmarks:
             return None  # the points of a face that is being lost may collapse
         x, y, width, height = (float(side) for side in seen.box_xywh)
@@ -212,3 +222,8 @@ class _Session:
         if self.settings.sample_hz is not None:
             return self.settings.sample_hz
         return fps / every_n if every_n > 1 and fps else None
+
+    def _between_samples(self) -> float:
+        """µs from one frame that is looked at to the next; 0: every frame is."""
+        hz = self._sample_hz()
+        return 1e6 / hz if hz else 0.0

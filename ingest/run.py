@@ -21,7 +21,7 @@ from ingest.kafka.backlog import KafkaBacklog
 from ingest.kafka.outbox import Outbox
 from ingest.kafka.publisher import Halted, KafkaPublisher, Sent
 from ingest.past import RedisPast
-from ingest.pipeline import Following, Past, Tally, no_past, records_of
+from ingest.pipeline import Following, Stored, Tally, nothing_stored, records_of
 from ingest.settings import IngestSettings
 from ingest.sources import Source, sources_of
 
@@ -76,7 +76,7 @@ class Run:
 
     settings: IngestSettings
     publish: Callable[[Record], None]
-    past: Callable[[str, str], Past]
+    stored: Callable[[str, str], Stored]
     stop: threading.Event
     new_follower: Callable[[Source], Following]
     failures: list[BadSource] = field(default_factory=list)
@@ -118,9 +118,9 @@ class Run:
     def _look_at(self, source: Source) -> None:
         tally = self.tallies[source.id] = Tally()
         follower = partial(self.new_follower, source)
-        past = no_past if source.live else self.past  # a connection is always a new session
+        stored = nothing_stored if source.live else self.stored  # a connection is always a new session
         try:
-            for record in records_of(source, self.settings, follower, past=past, stop=self.stop, tally=tally):
+            for record in records_of(source, self.settings, follower, stored=stored, stop=self.stop, tally=tally):
                 self.publish(record)
             self.finished.append(source.id)
         except BadSource as failure:

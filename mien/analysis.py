@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from contract.errors import BadSource
-from ingest.pipeline import Following, Past, Tally, records_of
+from ingest.pipeline import Following, Stored, Tally, records_of
 from ingest.settings import IngestSettings
 from ingest.sources import Source
 from mien.progress import Standing, Watch
@@ -87,7 +87,7 @@ class Analysis:
             tally = Tally()
             standing = Standing(source.id)
             new_follower = partial(self.new_follower, source)
-            records = records_of(source, self.settings, new_follower, past=self._past, stop=self.stop, tally=tally)
+            records = records_of(source, self.settings, new_follower, stored=self._stored, stop=self.stop, tally=tally)
             try:
                 for record in records:
                     self._bus.publish(record)
@@ -99,14 +99,14 @@ class Analysis:
             self.frames, self.faces = self.frames + tally.frames, self.faces + tally.faces
         self.ingest_cpu_s += time.thread_time() - began
 
-    def _past(self, source: str, session: str) -> Past:
+    def _stored(self, source: str, session: str) -> Stored:
         """Note a session when it opens, and say what the store already holds of it."""
         self.sessions.append((source, session))
         self.first_frame_at = self.first_frame_at or time.monotonic()
         closed = self.store.is_closed(source, session)
         if closed:
             self.known.append(source)
-        return Past(self.store.high_water(source, session), self.store.interruptions(source, session), closed)
+        return Stored(self.store.high_water(source, session), self.store.interruptions(source, session), closed)
 
     def statistics(self, worker: Worker, began: float) -> dict[str, Any]:
         """Figures for the bench: counts, and seconds by stage."""

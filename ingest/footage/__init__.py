@@ -1,4 +1,4 @@
-"""What a source shows, in media time (µs since the session began): frames, holes between them, and its end."""
+"""The items of a source in media time (µs since the session began): frames, holes between them, and the end."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from contract.labels import GapReason
 Rgb: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) u8 RGB, upright, contiguous."""
 
-Wanted: TypeAlias = Callable[[int, int], bool]
-"""Is this frame (index, media time) to be looked at? Asked once for every frame, in order."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One frame that is to be looked at."""
+    """One frame. Its picture is made when `picture` is called: a frame that is not looked at costs no conversion."""
 
     index: int  # counted over all frames of the session, looked at or not
     media_time: int  # µs
-    rgb: Rgb  # at the session's size
+    end: int  # µs, where it makes room for the next one
+    picture: Callable[[], Rgb | None]
+    """The picture at the session's size, a fresh array; None where what a damaged stream declares has no picture.
+    Pictures of one session are made on one thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class End:
     media_time: int  # µs, where the last frame ends
 
 
-Shown: TypeAlias = Frame | Hole | End
+Item: TypeAlias = Frame | Hole | End
 
 
 class Footage(Protocol):
-    """One opened session of a source. `shown` is called once."""
+    """One opened session of a source. `items` is called once."""
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -73,8 +73,8 @@ class Footage(Protocol):
     def down_since(self) -> int | None:
         """µs since the epoch: when the session before this one broke off."""
 
-    def shown(self, wanted: Wanted, stop: Event) -> Iterator[Shown | None]:
-        """Frames that are wanted, holes, and the end, in order of media time; None whenever nothing came for a while.
+    def items(self, stop: Event) -> Iterator[Item | None]:
+        """All frames, holes, and the end, in order of media time; None whenever nothing came for a while.
 
         When `stop` is set the iterator ends soon, without `End`.
         """

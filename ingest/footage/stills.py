@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from contract.errors import RefusedSource, UnreadableVideo
-from ingest.footage import End, Frame, Rgb, Shown, Wanted, fences
+from ingest.footage import End, Frame, Item, Rgb, fences
 from ingest.footage.sniff import kind_of
 
 WANTED = "wanted a JPEG, PNG, WebP, BMP or TIFF picture"
@@ -40,10 +40,9 @@ class StillPicture:
         self._rgb = _decoded(content, path.name)
         self.size_wh = (self._rgb.shape[1], self._rgb.shape[0])
 
-    def shown(self, wanted: Wanted, stop: Event) -> Iterator[Shown | None]:
+    def items(self, stop: Event) -> Iterator[Item | None]:
         """The one frame, and the end."""
-        if wanted(0, 0):
-            yield Frame(0, 0, self._rgb)
+        yield Frame(0, 0, 1, lambda: self._rgb)
         yield End(1, 1)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from threading import Event
@@ -14,8 +15,8 @@ from av.video.stream import VideoStream
 
 from contract.errors import NoVideoInSource, UnreadableVideo
 from contract.labels import GapReason
-from ingest.footage import End, Frame, Hole, Rgb, Shown, Wanted, fences
-from ingest.footage.ahead import read_ahead
+from ingest.footage import End, Frame, Hole, Item, Rgb, fences
+from ingest.footage.ahead import Ahead
 from ingest.footage.clock import Clock
 from ingest.footage.container import WANTED, Claims, claims_of, in_us, opened, picture_track
 from ingest.footage.upright import Upright, upright_size
@@ -57,32 +58,34 @@ class VideoFile:
             self._container.close()
             raise
         self._first = first
+        self._ahead: Ahead | None = None
         self.size_wh = upright_size(first.frame)
         self.fps = self._track.claims.fps
         self.duration = self._track.claims.duration
         self.frames_expected = self._track.claims.frames
 
-    def shown(self, wanted: Wanted, stop: Event) -> Iterator[Shown | None]:
-        """Frames that are wanted, holes, and the end, decoded on a thread of their own."""
+    def items(self, stop: Event) -> Iterator[Item | None]:
+        """All frames, holes, and the end, decoded on a thread of their own."""
         bytes_each = 3 * self.size_wh[0] * self.size_wh[1]
         depth = max(1, min(8, AHEAD_BYTES // bytes_each))
-        items = read_ahead(story_of(self._track, self._first, self._decoded, wanted), depth, keep_all=True)
-        try:
-            for item in items:
-                yield item
-                if stop.is_set():
-                    return
-        finally:
-            items.close()
+        items = items_of(self._track, self._first, self._decoded)
+        self._ahead = Ahead(items, self._let_go, depth, keep_all=True)
+        return self._ahead.until(stop)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; a thread that still reads it does so when it ends."""
+        if self._ahead is None:
+            self._let_go()
+        else:
+            self._ahead.close()
+
+    def _let_go(self) -> None:
         self._decoded.close()
         self._container.close()
 
 
-def story_of(track: "Track", first: Decoded, others: Iterable[Decoded], wanted: Wanted) -> Generator[Shown]:
-    """What a track shows: frames that are wanted, holes, and the end, on one line of media time."""
+def items_of(track: "Track", first: Decoded, others: Iterable[Decoded]) -> Generator[Item]:
+    """All frames of a track, holes, and the end, on one line of media time."""
     claims = track.claims
     clock = Clock(claims.step, claims.start, claims.limit)
     upright = Upright(upright_size(first.frame))
@@ -92,9 +95,7 @@ def story_of(track: "Track", first: Decoded, others: Iterable[Decoded], wanted: 
         time = clock.place(current.stamp, following.stamp if following else None)
         yield from holes.before(current, time)
         lasts = current.lasts or claims.step
-        if wanted(index, time):
-            picture = _picture(upright, current.frame)
-            yield Hole(time, time + lasts, GapReason.DECODE_ERROR) if picture is None else Frame(index, time, picture)
+        yield Frame(index, time, time + lasts, partial(_picture, upright, current.frame))
         index += 1
         holes.until = max(holes.until, time + lasts)
     yield from track.hole_at_the_end(holes.until)

@@ -44,7 +44,7 @@ class _Source:
 
 
 class KafkaPublisher:
-    """Publishes records of several sources, each from one thread; an `ingest.publish.Publisher`.
+    """Publishes records of several sources, each from one thread; as `runtime.bus.InProcessBus` does.
 
     A file waits while the outbox is full. A camera does not: its faces that find no room are dropped, and a
     gap with their exact bounds goes in their place, under the sequence of the last of them.

@@ -4,7 +4,7 @@ Left for later: a supervisor with a process per camera, addresses pinned against
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event
@@ -14,10 +14,10 @@ import av
 from av.container import InputContainer
 
 from contract.errors import RefusedSource, SourceUnavailable
-from ingest.footage import Footage, Shown, Wanted, fences
-from ingest.footage.ahead import read_ahead
+from ingest.footage import Footage, Item, fences
+from ingest.footage.ahead import Ahead
 from ingest.footage.upright import upright_size
-from ingest.footage.video import Track, story_of
+from ingest.footage.video import Track, items_of
 
 OPEN_S, READ_S = 5.0, 5.0
 RETRY_S = 0.25
@@ -120,32 +120,32 @@ class CameraSession:
             self._container.close()
             raise
         self._first = first
+        self._ahead: Ahead | None = None
         self.began_at = now_us()
         self.down_since = down_since
         self.size_wh = upright_size(first.frame)
         self.fps = self._track.claims.fps
         self.until_us = self.began_at
 
-    def shown(self, wanted: Wanted, stop: Event) -> Iterator[Shown | None]:
+    def items(self, stop: Event) -> Iterator[Item | None]:
         """Frames as they arrive; one that finds `LINE` others waiting is dropped, which leaves a hole."""
-        items = read_ahead(self._story(wanted), LINE, keep_all=False)
-        try:
-            for item in items:
-                if item is not None:
-                    self.until_us = self.began_at + getattr(item, "media_time", 0)
-                yield item
-                if stop.is_set():
-                    return
-        finally:
-            items.close()
+        items = items_of(self._track, self._first, self._decoded)
+        self._ahead = Ahead(items, self._hang_up, LINE, keep_all=False)
+        for item in self._ahead.until(stop):
+            if item is not None:
+                self.until_us = self.began_at + getattr(item, "media_time", 0)
+            yield item
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up; a thread that still reads does so when it ends."""
+        if self._ahead is None:
+            self._hang_up()
+        else:
+            self._ahead.close()
+
+    def _hang_up(self) -> None:
         self._decoded.close()
         self._container.close()
-
-    def _story(self, wanted: Wanted) -> Generator[Shown]:
-        return story_of(self._track, self._first, self._decoded, wanted)
 
 
 def connected(address: Address) -> InputContainer:

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -11,7 +12,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.footage import End, Footage, Frame, Hole
+from contract.labels import GapReason
+from ingest.footage import End, Footage, Frame, Hole, Rgb
 
 FPS = 25
 STEP = 40_000  # µs
@@ -127,17 +129,36 @@ def overwrite_packets(path: Path, numbers: range) -> Path:
     return path
 
 
-def all_of(footage: Footage) -> tuple[list[Frame], list[Hole], End]:
-    """Everything that footage shows, every frame looked at."""
-    items = [item for item in footage.shown(lambda index, time: True, Event()) if item is not None]
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """A frame with its picture."""
+
+    index: int
+    media_time: int
+    end: int
+    rgb: Rgb
+
+
+def all_of(footage: Footage) -> tuple[list[Looked], list[Hole], End]:
+    """Everything that footage holds, every frame looked at."""
+    frames, holes, end = [], [], None
+    for item in footage.items(Event()):
+        if isinstance(item, Frame):
+            rgb = item.picture()
+            if rgb is None:
+                holes.append(Hole(item.media_time, item.end, GapReason.DECODE_ERROR))
+            else:
+                frames.append(Looked(item.index, item.media_time, item.end, rgb))
+        elif isinstance(item, Hole):
+            holes.append(item)
+        elif item is not None:
+            end = item
     footage.close()
-    frames = [item for item in items if isinstance(item, Frame)]
-    holes = [item for item in items if isinstance(item, Hole)]
-    assert isinstance(items[-1], End)
-    return frames, holes, items[-1]
+    assert end is not None
+    return frames, holes, end
 
 
-def shown_index(frame: Frame, count: int) -> int:
+def shown_index(frame: Looked, count: int) -> int:
     """Which of `count` written frames this looks like, by the grey level of its lower right quarter."""
     height, width = frame.rgb.shape[:2]
     grey = float(np.median(frame.rgb[height // 2 + 2 :, width // 2 + 2 :]))

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from contract.errors import MienError
-from ingest.footage import Frame
 from ingest.footage.video import VideoFile
 from tests.ingest.clips import all_of, write_clip
 
@@ -63,7 +62,7 @@ def test_no_mutant_crashes_hangs_or_eats_memory(tmp_path: Path, name: str, codec
             assert time.process_time() - started < 5
         opened += 1
         times = [frame.media_time for frame in frames]
-        assert all(isinstance(frame, Frame) for frame in frames)
+        assert all(frame.rgb.ndim == 3 for frame in frames)
         assert all(earlier < later for earlier, later in pairwise(times)), number
         assert times[0] >= 0
         assert end.frames >= len(frames)

@@ -10,7 +10,7 @@ from contract.errors import BadRequest, StoreUnavailable
 from contract.labels import GapReason
 from contract.records import Erase, Face, Gap, Progress, Quality, Record
 from ingest.past import RedisPast
-from ingest.pipeline import Past
+from ingest.pipeline import Stored
 
 CROP_BYTES = 100_000
 
@@ -30,7 +30,7 @@ def a_face(sequence: int) -> Face:
     )
 
 
-def past_of(monkeypatch: pytest.MonkeyPatch, stored: Past, waiting: Iterable[Record]) -> Past:
+def past_of(monkeypatch: pytest.MonkeyPatch, stored: Stored, waiting: Iterable[Record]) -> Stored:
     """The past where Redis holds one thing and the log another."""
     monkeypatch.setattr(RedisPast, "_stored", lambda self, source, session: (stored, 7))
     with closing(RedisPast("redis://localhost:1", partitions=1, backlog=lambda source, offset: waiting)) as past:
@@ -43,7 +43,7 @@ def test_a_long_backlog_is_not_held_in_memory(monkeypatch: pytest.MonkeyPatch) -
 
     tracemalloc.start()
     try:
-        assert past_of(monkeypatch, Past(), faces()) == Past(499)
+        assert past_of(monkeypatch, Stored(), faces()) == Stored(499)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -55,13 +55,13 @@ def test_what_waits_is_added_to_what_is_stored(monkeypatch: pytest.MonkeyPatch) 
     stop = Gap(source="file", session="s", sequence=5, begin=0, end=9, reason=GapReason.INTERRUPTED)
     end = Progress(source="file", session="s", sequence=9, event_time=9, frames=9, looked_at=9, closed=True)
 
-    assert past_of(monkeypatch, Past(3, (1,)), [stop, end]) == Past(9, (1, 5), closed=True)
+    assert past_of(monkeypatch, Stored(3, (1,)), [stop, end]) == Stored(9, (1, 5), closed=True)
 
 
 def test_an_erasure_that_waits_is_no_record_of_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     erase = Erase(source="file", session="s", sequence=4, person="file.s.1")
 
-    assert past_of(monkeypatch, Past(), [erase]) == Past()
+    assert past_of(monkeypatch, Stored(), [erase]) == Stored()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -15,9 +16,8 @@ from contract.records import Face, Gap, Progress, Record, SessionOpened
 from ingest.faces.align import TEMPLATE
 from ingest.faces.detect import CenterFace
 from ingest.faces.follow import Follower, SeenFace
-from ingest.footage import End, Frame, Hole, Rgb, Shown, Wanted
-from ingest.pipeline import Past, Tally, no_past, records_of
-from ingest.publish import publish_all
+from ingest.footage import End, Frame, Hole, Item, Rgb
+from ingest.pipeline import Stored, Tally, nothing_stored, records_of
 from ingest.settings import IngestSettings
 from ingest.sources import Source, sources_of
 from runtime.bus import InProcessBus
@@ -51,15 +51,15 @@ def source_at(path: Path) -> Source:
     return sources_of([str(path)])[0]
 
 
-def told(
+def records_for(
     path: Path, settings: IngestSettings = EVERY, follower: Callable[[], Any] = OneFace, **more: Any
 ) -> list[Record]:
     return list(records_of(source_at(path), settings, follower, **more))
 
 
-def stored_of(high_water: int, *interrupted_at: int) -> Callable[[str, str], Past]:
-    """A past of every session."""
-    return lambda source, session: Past(high_water, interrupted_at)
+def stored_of(high_water: int, *interrupted_at: int) -> Callable[[str, str], Stored]:
+    """The same state of every session."""
+    return lambda source, session: Stored(high_water, interrupted_at)
 
 
 def comparable(records: list[Record]) -> list[Record]:
@@ -73,7 +73,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def test_a_session_opens_shows_faces_reports_progress_and_closes(clip: Path) -> None:
-    records = told(clip)
+    records = records_for(clip)
 
     opened, last = records[0], records[-1]
     assert isinstance(opened, SessionOpened)
@@ -95,7 +95,7 @@ def test_a_session_opens_shows_faces_reports_progress_and_closes(clip: Path) -> 
 
 
 def test_progress_comes_once_per_second_and_never_runs_ahead(clip: Path) -> None:
-    records = told(clip)
+    records = records_for(clip)
 
     said = [record for record in records if isinstance(record, Progress)]
     assert [progress.event_time for progress in said] == [1_000_000, 2_000_000, 2_400_000]
@@ -110,7 +110,7 @@ def test_progress_comes_once_per_second_and_never_runs_ahead(clip: Path) -> None
 
 
 def test_a_repeated_run_says_the_same(clip: Path) -> None:
-    assert comparable(told(clip)) == comparable(told(clip))
+    assert comparable(records_for(clip)) == comparable(records_for(clip))
 
 
 def test_the_session_follows_content_and_settings_and_not_the_name(clip: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_the_session_follows_content_and_settings_and_not_the_name(clip: Path, t
 def test_a_dated_file_counts_from_its_date(clip: Path) -> None:
     noon = 1_790_000_000_000_000
 
-    records = told(clip, IngestSettings(recorded_at=noon))
+    records = records_for(clip, IngestSettings(recorded_at=noon))
 
     assert isinstance(records[0], SessionOpened)
     assert (records[0].event_time, records[0].dated) == (noon, True)
@@ -148,7 +148,7 @@ def test_a_dated_file_counts_from_its_date(clip: Path) -> None:
 
 
 def test_sampling_keeps_the_frame_numbers_of_the_source(clip: Path) -> None:
-    records = told(clip, IngestSettings(every_n=20), tally=(tally := Tally()))
+    records = records_for(clip, IngestSettings(every_n=20), tally=(tally := Tally()))
 
     faces = [record for record in records if isinstance(record, Face) and record.track == 1]
     assert [face.frame for face in faces] == [0, 20, 40]
@@ -160,15 +160,15 @@ def test_sampling_keeps_the_frame_numbers_of_the_source(clip: Path) -> None:
 
 
 def test_no_face_at_all_is_an_answer(clip: Path) -> None:
-    records = told(clip, follower=Nobody)
+    records = records_for(clip, follower=Nobody)
 
     assert [type(record) for record in records] == [SessionOpened, Progress, Progress, Progress]
 
 
 def test_faces_below_the_wanted_quality_are_not_reported(clip: Path) -> None:
-    qualities = {record.quality.overall for record in told(clip) if isinstance(record, Face)}
+    qualities = {record.quality.overall for record in records_for(clip) if isinstance(record, Face)}
 
-    assert not [record for record in told(clip, IngestSettings(min_quality=1.0)) if isinstance(record, Face)]
+    assert not [record for record in records_for(clip, IngestSettings(min_quality=1.0)) if isinstance(record, Face)]
     assert max(qualities) < 1.0
 
 
@@ -179,13 +179,18 @@ def test_a_face_whose_points_collapse_is_left_out(clip: Path) -> None:
             face.landmarks = np.zeros((5, 2), np.float32)
             return [face]
 
-    assert [type(record) for record in told(clip, follower=Collapsed)] == [SessionOpened, Progress, Progress, Progress]
+    assert [type(record) for record in records_for(clip, follower=Collapsed)] == [
+        SessionOpened,
+        Progress,
+        Progress,
+        Progress,
+    ]
 
 
 def test_a_truncated_file_keeps_what_it_holds_and_admits_the_rest(tmp_path: Path) -> None:
     clip = cut_off(write_clip(tmp_path / "a.mkv", 100, codec_options={"g": "10"}), 0.6)
 
-    records = told(clip)
+    records = records_for(clip)
 
     gap, last = records[-2:]
     assert isinstance(gap, Gap)
@@ -199,7 +204,7 @@ def test_damage_is_a_gap_between_faces(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", 50, codec="libx264", codec_options={"g": "1", "bf": "0"})
     overwrite_packets(clip, range(20, 30))
 
-    records = told(clip)
+    records = records_for(clip)
 
     (gap,) = [record for record in records if isinstance(record, Gap)]
     assert (gap.begin, gap.end, gap.reason) == (20 * STEP, 30 * STEP, GapReason.DECODE_ERROR)
@@ -226,11 +231,11 @@ def test_a_bad_source_says_nothing_before_its_error(
         next(records)
 
 
-def interrupted(clip: Path, after: int, past: Callable[[str, str], Past] = no_past) -> list[Record]:
+def interrupted(clip: Path, after: int, stored: Callable[[str, str], Stored] = nothing_stored) -> list[Record]:
     """What a run says that is stopped after so many records."""
     stop = Event()
     records = []
-    for record in records_of(source_at(clip), EVERY, OneFace, past=past, stop=stop):
+    for record in records_of(source_at(clip), EVERY, OneFace, stored=stored, stop=stop):
         records.append(record)
         if len(records) == after:
             stop.set()
@@ -241,7 +246,7 @@ def test_an_interrupted_run_keeps_what_was_done_and_admits_the_rest(clip: Path) 
     records = interrupted(clip, 30)
 
     gap, last = records[-2:]
-    assert comparable(records[:-2]) == comparable(told(clip))[: len(records) - 2]
+    assert comparable(records[:-2]) == comparable(records_for(clip))[: len(records) - 2]
     assert isinstance(gap, Gap)
     assert isinstance(last, Progress)
     assert (gap.end, gap.reason) == (60 * STEP, GapReason.INTERRUPTED)
@@ -252,19 +257,19 @@ def test_an_interrupted_run_keeps_what_was_done_and_admits_the_rest(clip: Path) 
 
 @pytest.mark.parametrize("stored", [0, 1, 25, 82])
 def test_a_run_after_a_crash_says_exactly_what_is_missing(clip: Path, stored: int) -> None:
-    whole = comparable(told(clip))
+    whole = comparable(records_for(clip))
 
-    rest = comparable(told(clip, past=stored_of(stored)))
+    rest = comparable(records_for(clip, stored=stored_of(stored)))
 
     assert rest == whole[stored + 1 :]
 
 
 def test_a_run_after_two_interruptions_loses_and_repeats_nothing(clip: Path) -> None:
-    whole = [record for record in comparable(told(clip)) if isinstance(record, Face)]
+    whole = [record for record in comparable(records_for(clip)) if isinstance(record, Face)]
 
     first = interrupted(clip, 20)
     second = interrupted(clip, 30, stored_of(first[-1].sequence, first[-2].sequence))
-    third = told(clip, past=stored_of(second[-1].sequence, first[-2].sequence, second[-2].sequence))
+    third = records_for(clip, stored=stored_of(second[-1].sequence, first[-2].sequence, second[-2].sequence))
 
     everything = comparable([*first, *second, *third])
     assert [record.sequence for record in everything] == list(range(len(everything)))
@@ -275,7 +280,7 @@ def test_a_run_after_two_interruptions_loses_and_repeats_nothing(clip: Path) -> 
 def test_a_session_that_was_finished_is_not_looked_at_again(clip: Path) -> None:
     tally = Tally()
 
-    assert told(clip, past=lambda source, session: Past(99, closed=True), tally=tally) == []
+    assert records_for(clip, stored=lambda source, session: Stored(99, closed=True), tally=tally) == []
     assert tally.frames == 0
 
 
@@ -290,7 +295,7 @@ def test_a_run_stopped_before_anything_new_says_nothing(clip: Path, stored: int,
                 stop.set()
             return faces
 
-    records = told(clip, EVERY, StopsAfterNine, past=stored_of(stored), stop=stop)
+    records = records_for(clip, EVERY, StopsAfterNine, stored=stored_of(stored), stop=stop)
 
     assert [record.sequence for record in records] == new
 
@@ -304,13 +309,13 @@ class Live:
     def __init__(self, began_at: int, down_since: int | None, stop_after: int | None = None) -> None:
         self.began_at, self.down_since, self.stop_after = began_at, down_since, stop_after
 
-    def shown(self, wanted: Wanted, stop: Event) -> Iterator[Shown | None]:
+    def items(self, stop: Event) -> Iterator[Item | None]:
         for index in range(15):
             yield None
             if index == 5:
                 yield Hole(500_000, 600_000, GapReason.DROPPED)
-            elif wanted(index, index * 100_000):
-                yield Frame(index, index * 100_000, picture(index, self.size_wh))
+            else:
+                yield Frame(index, index * 100_000, index * 100_000 + 100_000, partial(picture, index, self.size_wh))
             if index == self.stop_after:
                 stop.set()
         yield End(15, 1_500_000)
@@ -352,12 +357,13 @@ def test_a_camera_opens_a_session_per_connection_and_admits_its_absence() -> Non
 def test_records_arrive_on_the_bus_in_order(clip: Path) -> None:
     bus = InProcessBus(capacity=1000)
 
-    count = publish_all(records_of(source_at(clip), EVERY, OneFace), bus)
+    for record in records_of(source_at(clip), EVERY, OneFace):
+        bus.publish(record)
     bus.close()
 
     arrived = [delivery for delivery in bus.deliveries(0.1) if delivery]
-    assert [delivery.offset for delivery in arrived] == list(range(count))
-    assert comparable([delivery.record for delivery in arrived]) == comparable(told(clip))
+    assert [delivery.offset for delivery in arrived] == list(range(len(arrived)))
+    assert comparable([delivery.record for delivery in arrived]) == comparable(records_for(clip))
 
 
 @pytest.mark.parametrize(
@@ -373,7 +379,7 @@ def test_a_still_picture_gives_its_faces_once(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), picture(0, (64, 48)))
 
-    records = told(path)
+    records = records_for(path)
 
     assert [type(record) for record in records] == [SessionOpened, Face, Progress]
     assert isinstance(records[-1], Progress)
@@ -383,7 +389,7 @@ def test_a_still_picture_gives_its_faces_once(tmp_path: Path) -> None:
 def test_a_real_face_is_followed_through_a_real_video(shared_data: Path) -> None:
     detector = CenterFace()
 
-    records = told(
+    records = records_for(
         shared_data / "videos" / "intel" / "asl_yes.mkv", follower=lambda: Follower(detector, detect_every=5)
     )
 

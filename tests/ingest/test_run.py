@@ -11,7 +11,7 @@ from contract.errors import BadSource, StoreUnavailable, UnreadableVideo
 from contract.records import Progress, Record
 from ingest.faces.follow import SeenFace
 from ingest.footage import Rgb
-from ingest.pipeline import Past, no_past
+from ingest.pipeline import Stored, nothing_stored
 from ingest.settings import IngestSettings
 from ingest.sources import Source, sources_of
 from tests.ingest.clips import write_clip
@@ -28,7 +28,7 @@ class NoFaces:
 
 
 def a_run(published: list[Record], stop: threading.Event | None = None) -> Run:
-    return Run(IngestSettings(), published.append, no_past, stop or threading.Event(), lambda source: NoFaces())
+    return Run(IngestSettings(), published.append, nothing_stored, stop or threading.Event(), lambda source: NoFaces())
 
 
 @pytest.fixture
@@ -59,12 +59,12 @@ def test_a_file_that_cannot_be_opened_does_not_hold_the_others_up(clips: Sequenc
 
 
 def test_an_error_of_the_store_ends_the_run_and_is_raised(clips: Sequence[Source]) -> None:
-    def past(source: str, session: str) -> Past:
+    def stored(source: str, session: str) -> Stored:
         raise StoreUnavailable("Redis is away")
 
     published: list[Record] = []
     run = a_run(published)
-    run.past = past
+    run.stored = stored
 
     with pytest.raises(StoreUnavailable, match="Redis is away"):
         run.over(clips, lambda: None)

@@ -22,7 +22,7 @@ from contract.labels import GapReason
 from contract.records import Face, Gap, Progress, Quality, Record
 from contract.topics import MESSAGE_LIMIT, partition_of
 from contract.wire import record_of
-from ingest.pipeline import Past
+from ingest.pipeline import Stored
 from mien.stack import Stack
 from tests.ingest.clips import write_clip
 from tests.servers import MakeTopic
@@ -215,10 +215,10 @@ def test_the_past_is_what_is_stored_and_what_waits(bootstrap: str, redis_url: st
         client.hset(keys.position, mapping={"next_offset": 4})
 
     with closing(RedisPast(redis_url, partitions=2, backlog=KafkaBacklog(bootstrap, name))) as past:
-        assert past("file", "s") == Past(6, (1, 5), closed=False)
-        assert past("file", "new") == Past()
+        assert past("file", "s") == Stored(6, (1, 5), closed=False)
+        assert past("file", "new") == Stored()
     with closing(RedisPast(redis_url, partitions=2)) as stored_alone:
-        assert stored_alone("file", "s") == Past(3, (1,), closed=False)
+        assert stored_alone("file", "s") == Stored(3, (1,), closed=False)
 
 
 def the_command(bootstrap: str, redis_url: str, topic: str, *sources: str) -> "subprocess.Popen[str]":

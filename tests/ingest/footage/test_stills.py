@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from contract.errors import RefusedSource, UnreadableVideo
-from ingest.footage import Frame
 from ingest.footage.stills import StillPicture, stated_size
 from tests.ingest.clips import all_of, picture, png_of_zeros
 
@@ -48,7 +47,7 @@ def test_a_picture_is_turned_upright_by_its_exif_orientation(
     path.write_bytes(with_orientation(encoded(".jpg"), orientation))
 
     still = StillPicture(path)
-    frame: Frame = all_of(still)[0][0]
+    frame = all_of(still)[0][0]
 
     at = {1: (5, 5), 3: (-6, -6), 6: (5, -6), 8: (-6, 5)}[orientation]  # where the red quarter's corner goes
     assert still.size_wh == size_wh

@@ -14,6 +14,7 @@ from av.stream import Disposition
 from contract.errors import NoVideoInSource, RefusedSource, UnreadableVideo
 from contract.labels import GapReason
 from ingest.footage import Frame, Hole
+from ingest.footage.upright import Upright
 from ingest.footage.video import VideoFile
 from tests.ingest.clips import (
     FPS,
@@ -124,13 +125,17 @@ def test_sound_that_outlasts_the_picture_is_no_truncation(tmp_path: Path) -> Non
         assert (name, len(frames), holes) == (name, 25, [])
 
 
-def test_unlooked_frames_are_counted_but_not_shown(tmp_path: Path) -> None:
+def test_a_frame_that_is_not_looked_at_is_not_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     footage = VideoFile(write_clip(tmp_path / "a.mp4", 30))
 
-    items = list(footage.shown(lambda index, time: index % 10 == 0, Event()))
+    converted: list[int] = []
+    monkeypatch.setattr(Upright, "__call__", lambda self, frame: converted.append(1))
 
-    assert [item.index for item in items if isinstance(item, Frame)] == [0, 10, 20]
+    items = list(footage.items(Event()))
+
+    assert [item.index for item in items if isinstance(item, Frame)] == list(range(30))
     assert items[-1].frames == 30
+    assert converted == []
     footage.close()
 
 
@@ -332,11 +337,11 @@ def test_a_picture_bomb_is_refused_without_unpacking_it(tmp_path: Path) -> None:
 
 def test_closing_early_ends_the_reader(tmp_path: Path) -> None:
     footage = VideoFile(write_clip(tmp_path / "a.mp4", 200))
-    shown = footage.shown(lambda index, time: True, Event())
-    next(shown)
+    items = footage.items(Event())
+    next(items)
     assert "mien-reader" in {thread.name for thread in threading.enumerate()}
 
-    shown.close()
+    items.close()
     footage.close()
 
     assert "mien-reader" not in {thread.name for thread in threading.enumerate()}
@@ -346,8 +351,8 @@ def test_memory_stays_flat_over_a_long_clip(tmp_path: Path) -> None:
     footage = VideoFile(write_clip(tmp_path / "a.mp4", 2000, (160, 120)))
     peaks = []
 
-    for item in footage.shown(lambda index, time: True, Event()):
-        if isinstance(item, Frame) and item.index in (500, 1999):
+    for item in footage.items(Event()):
+        if isinstance(item, Frame) and item.picture() is not None and item.index in (500, 1999):
             peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
     footage.close()
 

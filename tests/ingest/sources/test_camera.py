@@ -16,8 +16,8 @@ import pytest
 from contract.errors import RefusedSource, SourceUnavailable
 from contract.labels import GapReason
 from contract.records import Gap, Progress, Record, SessionOpened
-from ingest.footage import End, Frame, Hole, Shown
-from ingest.footage.ahead import read_ahead
+from ingest.footage import End, Frame, Hole, Item
+from ingest.footage.ahead import Ahead
 from ingest.pipeline import records_of
 from ingest.settings import IngestSettings
 from ingest.sources import camera, sources_of
@@ -185,9 +185,9 @@ def test_a_camera_that_falls_silent_ends_its_session(serve: Serve, monkeypatch: 
     (source,) = sources_of([f"rtsp://127.0.0.1:{port}/cam"])
     sessions = source.origin.sessions(stop)
     footage = next(sessions)
-    items: list[Shown] = []
+    items: list[Item] = []
 
-    for item in footage.shown(lambda index, time: True, stop):
+    for item in footage.items(stop):
         if item is not None:
             items.append(item)
         if len(items) == 5:
@@ -222,11 +222,11 @@ def test_frames_that_nobody_fetches_in_time_become_one_hole() -> None:
 
     def story() -> Any:
         for index in range(10):
-            yield Frame(index, index * 100, rgb)
+            yield Frame(index, index * 100, index * 100 + 100, lambda: rgb)
         made.set()
         yield End(10, 1000)
 
-    items = read_ahead(story(), 4, keep_all=False)
+    items = Ahead(story(), lambda: None, 4, keep_all=False).until(Event())
     first = next(items)
     made.wait(5)
     rest = list(items)
