@@ -218,13 +218,17 @@ def applied(client: "redis.Redis") -> int:
     return sum(int(client.hget(Keys(n).position, "next_offset") or 0) for n in range(PARTITIONS))
 
 
+def _text(reply: bytes | str) -> str:
+    return reply.decode() if isinstance(reply, bytes) else reply
+
+
 def is_closed(client: "redis.Redis") -> bool:
     """Whether a session of any source is closed."""
     for n in range(PARTITIONS):
         keys = Keys(n)
-        for source in client.smembers(keys.sources):
-            for session in client.smembers(keys.sessions(source.decode())):
-                if client.hget(keys.session(source.decode(), session.decode()), "closed") == b"1":
+        for source in map(_text, client.smembers(keys.sources)):
+            for session in map(_text, client.smembers(keys.sessions(source))):
+                if client.hget(keys.session(source, session), "closed") == b"1":
                     return True
     return False
 
