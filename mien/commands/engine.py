@@ -190,10 +190,12 @@ def _crops(data: Path | None, edge: int, most: int = CALIBRATION_CROPS) -> Any:
 
 
 def _train(module: str) -> Any:
-    """A module of `train`, imported when it is needed: the base installation has no torch."""
+    """Return a module of `train.ship`, imported when it is needed: the base installation has no torch."""
     try:
-        return importlib.import_module(f"train.{module}")
+        return importlib.import_module(f"train.ship.{module}")
     except ImportError as error:
+        if error.name is not None and error.name.startswith("train"):  # a fault of ours, not a missing library
+            raise
         raise EngineUnavailable(
             f"this needs {error.name}, which the base installation lacks: `pip install 'mien[train]'` or `make setup`"
         ) from error
