@@ -1,16 +1,14 @@
 """What is already known of a session: stored in Redis, or in Kafka and not stored yet."""
 
 from collections.abc import Callable, Iterable
-from urllib.parse import urlsplit
 
-import redis
-
-from contract.errors import BadRequest, StoreUnavailable
 from contract.keys import Keys
 from contract.labels import GapReason
 from contract.records import Erase, Gap, Progress, Record
 from contract.topics import partition_of
 from ingest.pipeline import Stored
+from runtime.redis import client, translated
+from runtime.redis_address import shown
 
 Backlog = Callable[[str, int], Iterable[Record]]
 """The records of a source in the log from an offset of its partition on."""
@@ -34,11 +32,8 @@ class RedisPast:
     """
 
     def __init__(self, url: str, *, partitions: int, backlog: Backlog = no_backlog) -> None:
-        try:
-            self._redis = redis.Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
-        except (ValueError, TypeError):  # neither the text nor its cause is shown: they may hold the password
-            raise BadRequest("the address of Redis cannot be read, wanted redis://user:password@host:port/db") from None
-        self._shown = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2], query="").geturl()
+        self._redis = client(url, connect_s=ANSWER_S, answer_s=ANSWER_S, attempts=2)
+        self._shown = shown(url)
         self._partitions = partitions
         self._backlog = backlog
 
@@ -47,6 +42,7 @@ class RedisPast:
 
         Raises:
             StoreUnavailable: Redis does not answer.
+            BadStore: it refuses us, or what it holds is not ours.
             LogUnavailable: Kafka does not.
         """
         stored, next_offset = self._stored(source, session)
@@ -58,14 +54,11 @@ class RedisPast:
 
     def _stored(self, source: str, session: str) -> tuple[Stored, int]:
         keys = Keys(partition_of(source, self._partitions))
-        try:
-            with self._redis.pipeline(transaction=True) as asked:
-                asked.hmget(keys.session(source, session), "high_water", "closed")
-                asked.hgetall(keys.gaps(source, session))
-                asked.hget(keys.position, "next_offset")
-                (high_water, closed), gaps, next_offset = asked.execute()
-        except redis.RedisError as error:
-            raise StoreUnavailable(f"Redis at {self._shown} does not say what is stored: {error}") from error
+        with translated(self._shown), self._redis.pipeline(transaction=True) as asked:
+            asked.hmget(keys.session(source, session), "high_water", "closed")
+            asked.hgetall(keys.gaps(source, session))
+            asked.hget(keys.position, "next_offset")
+            (high_water, closed), gaps, next_offset = asked.execute()
         reason = GapReason.INTERRUPTED.encode()
         interrupted = sorted(int(sequence) for sequence, gap in gaps.items() if gap.endswith(b" " + reason))
         past = Stored(None if high_water is None else int(high_water), tuple(interrupted), closed == b"1")

@@ -5,11 +5,10 @@ import os
 import socket
 from contextlib import closing
 
-from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
 from contract.errors import LogUnavailable
-from runtime.kafka import connected
+from runtime import kafka as clients
 from worker.kafka.log import KafkaLog
 from worker.kafka.rejected import RejectedTopic
 from worker.kafka.settings import KafkaSettings
@@ -32,7 +31,7 @@ def partitions_of(settings: WorkerSettings) -> int:
         LogUnavailable: no broker answers, or it does not know the topic.
     """
     with closing(
-        connected(KafkaConsumer, settings.bootstrap, CONNECT_S, metrics_enabled=False, enable_auto_commit=False)
+        clients.consumer(settings.bootstrap, CONNECT_S, metrics_enabled=False, enable_auto_commit=False)
     ) as consumer:
         try:
             partitions = consumer.partitions_for_topic(settings.topic)

@@ -10,7 +10,9 @@ from contract.errors import LogUnavailable
 from contract.records import Record, Unreadable
 from contract.topics import MESSAGE_LIMIT, partition_of
 from contract.wire import WireTooNew, record_of
+from runtime import kafka as clients
 
+CONNECT_S = 5.0
 ANSWER_S = 30.0  # without any record
 
 SETTINGS = {
@@ -19,7 +21,6 @@ SETTINGS = {
     "auto_offset_reset": "none",
     "max_partition_fetch_bytes": 4 * MESSAGE_LIMIT,
     "allow_auto_create_topics": False,
-    "bootstrap_timeout_ms": 5_000,
     "metrics_enabled": False,
 }
 
@@ -37,7 +38,7 @@ class KafkaBacklog:
             LogUnavailable: Kafka does not answer, or stops to.
         """
         try:
-            consumer = KafkaConsumer(bootstrap_servers=self._bootstrap.split(","), **SETTINGS)
+            consumer = clients.consumer(self._bootstrap, CONNECT_S, **SETTINGS)
             try:
                 yield from self._read(consumer, source, offset)
             finally:

@@ -22,6 +22,7 @@ from contract.labels import GapReason
 from contract.records import Face, Gap
 from contract.topics import FACES, MESSAGE_LIMIT, partition_of
 from contract.wire import Message, message_of, record_of
+from runtime import kafka as clients
 
 BUDGET = 64 << 20  # bytes, of messages that are not acknowledged; kafka-python holds a second copy of each
 RESERVE = 1 << 20  # bytes beyond it for what is no face and may not be left out
@@ -39,7 +40,6 @@ SETTINGS: dict[str, Any] = {
     "max_block_ms": 2_000,  # how long the first look at a topic may hold `send` up
     "delivery_timeout_ms": FOR_EVER_MS,
     "reconnect_backoff_max_ms": 2_000,
-    "bootstrap_timeout_ms": round(ANSWER_S * 1000),
     "allow_auto_create_topics": False,
     "metrics_enabled": False,
 }
@@ -203,15 +203,10 @@ class Outbox:
             if not self._given_up:
                 self._given_up = True
                 _log.warning("%s: %s; %d records will be sent again", self.topic, error, len(self._held))
-                _silence(producer)
+                clients.silence(producer)
 
     def _opened(self) -> Producer:
-        try:
-            return self._new_producer(bootstrap_servers=self.bootstrap.split(","), **SETTINGS)
-        except (KafkaError, OSError, ValueError) as error:
-            raise LogUnavailable(
-                f"no Kafka broker answers at {self.bootstrap} (topic {self.topic}): {error}"
-            ) from error
+        return clients.connected(self._new_producer, self.bootstrap, ANSWER_S, **SETTINGS)
 
     def _count_partitions(self) -> int:
         try:
@@ -248,20 +243,11 @@ def gap_of(face: Face, reason: GapReason) -> Gap:
     )
 
 
-def _silence(producer: Producer) -> None:
-    """Let a producer send nothing more; may be called by its own thread, as `close` may not."""
-    sender = getattr(producer, "_sender", None)
-    if sender is not None:
-        sender.force_close()
-
-
 def _end(producer: Producer, *, at_once: bool) -> None:
     """Close a producer; at once where what it still holds is sent by another, or lost."""
     if at_once:
-        _silence(producer)
-        sender = getattr(producer, "_sender", None)
-        if sender is not None:
-            sender.join(ANSWER_S)
+        clients.silence(producer)
+        clients.await_silence(producer, ANSWER_S)
     try:
         producer.close(timeout=ANSWER_S)
     except KafkaError as error:

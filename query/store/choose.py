@@ -5,6 +5,7 @@ from pathlib import Path
 from contract.errors import BadRequest
 from query.store import Reader
 from query.store.sqlite import SqliteReader
+from runtime import redis_address
 
 SCHEMES = ("redis://", "rediss://", "unix://")
 
@@ -15,13 +16,8 @@ def is_address(store: Path | str) -> bool:
 
 
 def shown(store: Path | str) -> str:
-    """The store's name without user and password, also where the address is not well formed."""
-    if not is_address(store):
-        return str(store)
-    scheme, _, rest = str(store).partition("://")
-    place, _, query = rest.rpartition("@")[2].partition("?")
-    number = next((each for each in query.split("&") if each.startswith("db=")), "")
-    return f"{scheme}://{place}" + (f"?{number}" if number else "")
+    """Return the store's name without user and password."""
+    return redis_address.shown(str(store)) if is_address(store) else str(store)
 
 
 def reader_of(store: Path | str) -> Reader:

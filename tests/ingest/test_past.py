@@ -75,7 +75,7 @@ def test_an_erasure_that_waits_is_no_record_of_the_session(monkeypatch: pytest.M
 def test_no_password_is_shown_when_redis_does_not_answer(url: str) -> None:
     past = RedisPast(url, partitions=1)
 
-    with pytest.raises(StoreUnavailable, match="Redis at redis://localhost:1/0 does not say") as shown:
+    with pytest.raises(StoreUnavailable, match="redis://localhost:1/0: Redis does not answer") as shown:
         past("file", "s")
 
     assert "hunter2" not in str(shown.value)
@@ -85,5 +85,5 @@ def test_no_password_is_shown_where_the_address_cannot_be_read() -> None:
     with pytest.raises(BadRequest) as shown:
         RedisPast("redis://user:hun/ter2@localhost:6379/0", partitions=1)  # the slash ends the address in «hun»
 
-    assert shown.value.__suppress_context__
+    assert shown.value.__context__ is None
     assert "hun" not in str(shown.value)

@@ -1,4 +1,4 @@
-"""Our membership in the consumer group: the one place that knows kafka-python.
+"""Our membership in the consumer group.
 
 Rebalance and metadata listeners run on the client's own thread, which also sends the heartbeats: they only pause and
 note. Everything else is called by the thread that polls.
@@ -13,14 +13,14 @@ from contextlib import suppress
 from typing import Any, Protocol, Self
 from uuid import UUID
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.structs import OffsetAndMetadata
 
 from contract.errors import LogUnavailable
-from runtime.kafka import connected
+from runtime import kafka as clients
 from worker.kafka.settings import KafkaSettings
 
 ANSWER_MS = 1000  # for a question to the broker; the thread that polls waits for it
@@ -60,13 +60,11 @@ class Member:
         self.gone_s = 0.0
         self._gone_at: float | None = None
         self._consumer = consumer
-        self._fetcher = consumer._fetcher
         self._topic = topic
         self._clock = clock
         self._seen = threading.Event()
         self._notes: deque[tuple[bool, tuple[int, ...]]] = deque()
-        self._cluster = consumer._cluster  # no public way to a topic's id; kafka-python is pinned exactly
-        self._cluster.add_listener(self._on_metadata)
+        clients.on_metadata(consumer, self._on_metadata)
         consumer.subscribe([topic], listener=_Listener(self._on_assigned, self._on_revoked))
 
     @classmethod
@@ -77,14 +75,13 @@ class Member:
             LogUnavailable: no broker answers within `connect_s`, it is too old, or it does not know the topic.
         """
         deadline = time.monotonic() + settings.connect_s
-        consumer = connected(
-            KafkaConsumer,
+        consumer = clients.consumer(
             settings.bootstrap,
             settings.connect_s,
             partition_assignment_strategy=(_ASSIGNORS[settings.assignor],),
             **settings.consumer_options(),
         )
-        member = cls(_calmed(consumer), settings.topic)
+        member = cls(clients.with_shortest_poll(consumer, CALM_S), settings.topic)
         if not member._seen.wait(max(1.0, deadline - time.monotonic())):
             member.close(settings.close_s)
             raise LogUnavailable(
@@ -95,19 +92,9 @@ class Member:
 
     def poll(self, timeout_s: float) -> dict[int, list[Message]]:
         """What was fetched, by partition; raises whatever kafka-python raises."""
-        self._free_the_line()
+        clients.drop_emptied_records(self._consumer)
         fetched = self._consumer.poll(timeout_ms=int(1000 * timeout_s))
         return {place.partition: messages for place, messages in fetched.items()}
-
-    def _free_the_line(self) -> None:
-        """Let go of records that were all handed over.
-
-        kafka-python 3.0.12 takes the records of a resumed partition up again only when nothing stands in line, and
-        leaves an emptied list of another partition there: the resumed one would wait for ever.
-        """
-        in_line = self._fetcher._next_partition_records
-        if in_line is not None and not in_line:
-            self._fetcher._next_partition_records = None
 
     def notes(self) -> Iterator[tuple[bool, tuple[int, ...]]]:
         """What the group did since the last call, in order: (True, partitions given) or (False, partitions taken)."""
@@ -158,7 +145,7 @@ class Member:
 
     def look_again(self) -> None:
         """Ask for the topic's identity; `looks` rises when the answer is here."""
-        self._cluster.request_update()
+        clients.ask_metadata(self._consumer)
 
     def close(self, timeout_s: float) -> None:
         """Leave the group, so that others take over at once; a broker that does not answer is not waited for."""
@@ -168,8 +155,8 @@ class Member:
             _log.warning("could not leave the group in order", exc_info=True)
 
     def _on_metadata(self, cluster: Any) -> None:
-        topic_id = cluster.topic_id(self._topic)
-        is_known = topic_id is not None and topic_id.int != 0 and cluster.partitions_for_topic(self._topic)
+        topic_id = clients.topic_id(self._consumer, self._topic)
+        is_known = topic_id is not None and clients.partitions_seen(self._consumer, self._topic)
         self.topic_id = topic_id if is_known else None
         now = self._clock()
         self._gone_at = None if is_known else self._gone_at or now
@@ -185,19 +172,6 @@ class Member:
 
     def _on_revoked(self, partitions: tuple[int, ...]) -> None:
         self._notes.append((False, partitions))
-
-
-def _calmed(consumer: Any) -> Any:
-    """The same consumer, whose polls wait at least `CALM_S` for a fetch that is under way.
-
-    kafka-python 3.0.12 waits no longer than until the next heartbeat is due. While one is not answered that is no time
-    at all: a broker that stopped without a word costs a whole core, and 12 MiB/s for what each round leaves at the
-    fetch (docs/faults.md, row 8). Heartbeats do not need the polls, the client's own thread sends them.
-    """
-    coordinator = consumer._coordinator
-    next_poll_s = coordinator.time_to_next_poll
-    coordinator.time_to_next_poll = lambda: max(CALM_S, next_poll_s())
-    return consumer
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python tells no types

@@ -7,12 +7,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from contract.errors import LogUnavailable
 from contract.topics import REJECTED
-from runtime.kafka import connected
+from runtime import kafka as clients
 from worker.reading.poison import Rejection
 
 PATIENCE_S = 10.0  # for one batch to be kept; the worker comes again with the same one
@@ -86,8 +85,7 @@ class RejectedTopic:
     def _connected(self) -> Any:
         if self._producer is None:
             patience_ms = int(1000 * self._patience_s)
-            self._producer = connected(
-                KafkaProducer,
+            self._producer = clients.producer(
                 self._bootstrap,
                 self._patience_s,
                 acks="all",

@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 
 from contract.errors import BadLog, LogUnavailable
 from contract.records import Delivery
 from contract.wire import WireTooNew, record_of
-from runtime.kafka import connected
+from runtime import kafka as clients
 from worker.kafka.settings import KafkaSettings
 
 POLL_MS, ANSWER_MS = 500, 10_000
@@ -27,14 +27,14 @@ class KafkaStretches:
         options = {**settings.consumer_options(), "group_id": None}
         self._topic = settings.topic
         self._bootstrap = settings.bootstrap
-        self._consumer: Any = connected(KafkaConsumer, settings.bootstrap, settings.connect_s, **options)
+        self._consumer: Any = clients.consumer(settings.bootstrap, settings.connect_s, **options)
         try:
             self.partitions: Sequence[int] = sorted(self._consumer.partitions_for_topic(self._topic))
         except KafkaError as error:
             self.close()
             raise LogUnavailable(f"Kafka at {self._bootstrap} does not tell its topics: {error!r}") from error
-        topic_id = self._consumer._cluster.topic_id(self._topic)  # no public way; kafka-python is pinned exactly
-        if not self.partitions or topic_id is None or not topic_id.int:
+        topic_id = clients.topic_id(self._consumer, self._topic)
+        if not self.partitions or topic_id is None:
             self.close()
             raise LogUnavailable(f"Kafka at {self._bootstrap} knows no topic {self._topic} with an id")
         self.log = str(topic_id)

@@ -30,7 +30,8 @@ from query.store.choose import shown
 from query.store.redis.asking import Member, asked, batches, members
 from query.store.redis.points import PersonPoints
 from query.store.redis.rows import PERSON, person_of, session_of
-from query.store.redis.server import partitions_of, server_at, translated
+from query.store.redis.server import partitions_of, server_at
+from runtime.redis import translated
 
 NAMES_AT_ONCE = 250
 PEOPLE_AT_ONCE = 2_000

@@ -1,68 +1,24 @@
-"""A Redis server as the readers meet it: its address without secrets, its errors in our words, its layout."""
+"""A Redis server as the readers meet it: its client and its layout."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import redis
-from redis.backoff import ConstantBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    ClusterDownError,
-    ConnectionError,
-    MasterDownError,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-    TimeoutError,
-    TryAgainError,
-)
-from redis.retry import Retry
+from redis.exceptions import ResponseError
 
-from contract.errors import BadRequest, BadStore, NotAStore, StoreTooNew, StoreUnavailable
+from contract.errors import BadStore, NotAStore, StoreTooNew
 from contract.keys import LAYOUT, LAYOUT_VERSION
+from runtime.redis import client
 
 CONNECT_S, ANSWER_S = 2.0, 5.0
-RETRY = Retry(ConstantBackoff(0.05), 1)  # a connection that a restart has cut is made anew; reads may be repeated
-
-_REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
-_FOR_NOW = (ConnectionError, TimeoutError, MasterDownError, ClusterDownError, TryAgainError)
 
 
 def server_at(url: str) -> "redis.Redis":
-    """A client of the server at this address; it connects when it is first asked.
+    """Return a client of the server at this address; it connects with its first command.
 
     Raises:
-        BadRequest: no address of Redis. The text leaves it out, for it may hold a password.
+        BadRequest: no address of Redis.
     """
-    try:
-        return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S, retry=RETRY)
-    except (ValueError, TypeError):
-        raise BadRequest(
-            "no address of Redis; wanted redis://[user:password@]host[:port][/number], rediss://… or "
-            "unix:///path/of/socket, with special characters of a password percent-encoded"
-        ) from None  # the cause may quote a part of the password
-
-
-@contextlib.contextmanager
-def translated(name: str) -> Iterator[None]:
-    """The errors of Redis in our words.
-
-    Raises:
-        StoreUnavailable: no answer, or not for now: loading, in failover, too many clients.
-        BadStore: it refuses us or its keys are not as we write them.
-    """
-    try:
-        yield
-    except _REFUSALS as error:
-        raise BadStore(f"{name}: Redis refuses us ({error}); user and password go into the address") from error
-    except _FOR_NOW as error:
-        raise StoreUnavailable(f"{name}: Redis does not answer ({error})") from error
-    except RedisError as error:
-        if str(error).rpartition("caused error: ")[2].startswith("BUSY"):  # a long script; pipelines put words before
-            raise StoreUnavailable(f"{name}: Redis is busy ({error})") from error
-        raise BadStore(f"{name}: the store cannot be read ({error})") from error
+    return client(url, connect_s=CONNECT_S, answer_s=ANSWER_S, attempts=2)  # reads may be repeated
 
 
 def partitions_of(server: Any, name: str) -> int:

@@ -12,7 +12,7 @@ from query.store.sqlite import SqliteReader
     [
         ("redis://localhost:6379/0", "redis://localhost:6379/0"),
         ("rediss://me:geheim@redis.example/2", "rediss://redis.example/2"),
-        ("redis://:ge/h@eim@host", "redis://host"),  # not well formed, and secret all the same
+        ("redis://:ge/h@eim@host", "a Redis address that cannot be read"),
         ("redis://host?password=geheim&db=3", "redis://host?db=3"),
         ("unix://me:geheim@/run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
         ("a@b.db", "a@b.db"),  # a file

@@ -201,7 +201,9 @@ def test_a_server_that_does_not_answer_is_unavailable_and_named_without_its_pass
 
 
 def test_a_wrong_password_is_refused_and_never_shown(redis_store: StoreOnRedis) -> None:
-    text = refused(redis_store.url.replace("redis://", "redis://nobody:geheim@"), BadStore, "Redis refuses us")
+    text = refused(
+        redis_store.url.replace("redis://", "redis://nobody:geheim@"), BadStore, "Redis refuses our user or password"
+    )
     assert "geheim" not in text
 
 
@@ -210,7 +212,7 @@ def test_what_is_no_address_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(BadRequest, match="no address of Redis") as refusal:
         RedisReader(url)
     assert "heim" not in str(refusal.value)
-    assert refusal.value.__suppress_context__  # nor by its cause
+    assert refusal.value.__context__ is None  # nor by its cause
 
 
 def test_a_store_that_does_not_answer_is_told_when_to_ask_again() -> None:

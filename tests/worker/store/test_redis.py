@@ -562,7 +562,7 @@ def test_a_server_that_is_gone_is_unavailable_and_found_again(own: OwnRedis) -> 
     lease = store.take(LOG, 0)
     own.kill()
 
-    with pytest.raises(StoreUnavailable, match=r"redis\.sock: does not answer"):
+    with pytest.raises(StoreUnavailable, match=r"redis\.sock\?db=0: Redis does not answer"):
         commit(store, lease, THE_LOG)
     own.start()  # it keeps nothing: the store is new
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import redis
 from hiredis import pack_command
 from redis import exceptions
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from contract.errors import BadRequest, BadStore, StoreUnavailable
+from contract.errors import BadStore, StoreUnavailable
+from runtime.redis import NotPermitted, client, translated
+from runtime.redis_address import shown
 
 LIBRARY = "mien_v1"
 TAKE, COMMIT = "mien_take_v1", "mien_commit_v1"
@@ -33,7 +32,6 @@ _CODE = (
     + "\n".join(f"redis.register_function('{name}', {step})" for name, step in _STEPS.items())
     + "\n"
 )
-_FOR_NOW = ("MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "LOADING", "OOM", "UNKILLABLE")
 
 _packed: Callable[[tuple[Any, ...]], bytes] = pack_command
 _log = logging.getLogger(__name__)
@@ -49,11 +47,11 @@ class RedisServer:
     """
 
     def __init__(self, url: str, *, functions: bool | None = None) -> None:
-        self._client = _client(url)
+        self._client = client(url, connect_s=CONNECT_S, answer_s=ANSWER_S)
         self._execute: Callable[..., Any] = self._client.execute_command
         self._line: Any = self._client.connection_pool.make_connection()
         self._turn = threading.Lock()
-        self.place = _place(self._client)
+        self.place = shown(url)
         self._functions = functions
         self._warned = False
         self.check()
@@ -136,19 +134,11 @@ class RedisServer:
     def translated(self) -> Iterator[None]:
         """Redis' errors as those of contract.errors; what may pass drops the connections, to resolve names anew."""
         try:
-            yield
-        except exceptions.AuthenticationError as error:
-            raise BadStore(f"{self.place}: refuses our user or password") from error
-        except exceptions.NoPermissionError as error:
-            raise NotPermitted(f"{self.place}: {_words(error)}") from error
-        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            with translated(self.place):
+                yield
+        except StoreUnavailable:
             self._drop()
-            raise StoreUnavailable(f"{self.place}: does not answer ({_words(error)})") from error
-        except exceptions.ResponseError as error:
-            if not (isinstance(error, _PASSING) or str(error).startswith(_FOR_NOW)):
-                raise BadStore(f"{self.place}: {_words(error)}") from error
-            self._drop()
-            raise StoreUnavailable(f"{self.place}: refuses for now ({_words(error)})") from error
+            raise
 
     def _called(self, name: str, keys: Sequence[str], args: Sequence[str | bytes]) -> list[Any]:
         """Over a connection of its own, without what redis-py does around a command, which took a third of a commit."""
@@ -180,10 +170,6 @@ class RedisServer:
             )
 
 
-class NotPermitted(BadStore):
-    """This user may not do that here."""
-
-
 def load_functions(url: str) -> None:
     """Load the function library on a server: the step of installing that needs an admin's rights."""
     server = RedisServer(url)
@@ -193,42 +179,9 @@ def load_functions(url: str) -> None:
         server.close()
 
 
-_PASSING = (
-    exceptions.OutOfMemoryError,
-    exceptions.ReadOnlyError,
-    exceptions.ClusterDownError,
-    exceptions.TryAgainError,
-    exceptions.MasterDownError,
-)
-
-
-def _client(url: str) -> "redis.Redis":
-    try:
-        return redis.Redis.from_url(
-            url,
-            socket_timeout=ANSWER_S,
-            socket_connect_timeout=CONNECT_S,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            decode_responses=False,
-        )
-    except (ValueError, TypeError):
-        # neither the text nor its cause is shown: they may hold the password
-        raise BadRequest("the address of Redis cannot be read, wanted redis://user:password@host:port/db") from None
-
-
-def _place(client: "redis.Redis") -> str:
-    where = client.connection_pool.connection_kwargs
-    return str(where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}")
-
-
 def _version(text: str) -> tuple[int, int, int]:
     major, minor, patch, *_ = [*(int(part) for part in text.split(".") if part.isdigit()), 0, 0, 0]
     return major, minor, patch
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _leaves(reply: Any) -> Iterator[Any]:
