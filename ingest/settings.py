@@ -1,10 +1,12 @@
 """What a user may choose about looking at a source."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from contract.errors import BadRequest
+from ingest.faces import RULES
+from ingest.faces.detect import detector_version
 from ingest.faces.follow import DETECT_EVERY
 from ingest.sampling import sampler
 
@@ -16,11 +18,11 @@ class IngestSettings:
     every_n: int | None = None  # look at frames 0, n, 2n …
     sample_hz: float | None = None  # or at so many per second of media time
     detect_every: int = DETECT_EVERY  # of the frames looked at, search every k-th for faces and follow between
-    crop_edge: int = 160  # px
+    crop_edge: int = 160  # px; the same for all nets, which resize: so nets do not change what a session is
     min_quality: float = 0.0  # faces below are not reported; 0: all are
     recorded_at: int | None = None  # µs since the epoch, of the first frame; None: event times count from it
     keeps_pictures: bool = False
-    detector: str = ""  # name and version of what finds faces: another one makes another session
+    detector: str = field(default_factory=detector_version)  # another one makes another session
 
     def __post_init__(self) -> None:
         sampler(self.every_n, self.sample_hz)
@@ -44,5 +46,6 @@ class IngestSettings:
                 self.recorded_at,
                 self.keeps_pictures,
                 self.detector,
+                RULES,
             )
         )

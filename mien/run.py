@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -85,8 +85,7 @@ def run_all(request: RunRequest) -> int:
         store = SqliteStore(store_path)
         stack.callback(store.close)
         worker = Worker(store, reader)
-        # Cut at the edge that the nets want: what one net alone reads is not resized again.
-        settings = replace(request.ingest, crop_edge=max(engine.card.input_edge for engine in engines))
+        settings = request.ingest
         if request.serve:
             server = Server(store_path, request.host, request.port)
             stack.callback(server.close)

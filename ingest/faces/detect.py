@@ -23,6 +23,16 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
+def detector_version(folder: Path = ZOO) -> str:
+    """Name, version and hash of the detector that looks at sources, as its card states them.
+
+    Raises:
+        BadModel: the card is missing or unreadable.
+    """
+    card = read_card(folder / "centerface.int8.json")
+    return f"{card.name} {card.version} {card.sha256[:12]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
     """One face in one picture, in pixels of that picture. A box may reach over the picture's edge."""

@@ -48,7 +48,7 @@ class Nobody:
 
 
 def source_at(path: Path) -> Source:
-    return sources_of([str(path)])[0]
+    return sources_of([f"clip={path}"])[0]
 
 
 def records_for(
@@ -395,4 +395,4 @@ def test_a_real_face_is_followed_through_a_real_video(shared_data: Path) -> None
 
     faces = [record for record in records if isinstance(record, Face)]
     assert len(faces) == 65  # one person signs in all of its 65 frames
-    assert {face.person for face in faces} == {f"asl_yes.{records[0].session}.1"}
+    assert {face.person for face in faces} == {f"clip.{records[0].session}.1"}

@@ -35,7 +35,7 @@ def a_run(published: list[Record], stop: threading.Event | None = None) -> Run:
 def clips(tmp_path: Path) -> Sequence[Source]:
     for name in ("a", "b"):
         write_clip(tmp_path / f"{name}.mp4", frames=12)
-    return sources_of([str(tmp_path)])
+    return sources_of([f"{name}={tmp_path}/{name}.mp4" for name in ("a", "b")])
 
 
 def test_files_are_looked_at_one_after_the_other(clips: Sequence[Source]) -> None:
