@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions
 
 from mien.stack.kafka import admin
 
@@ -38,3 +39,15 @@ def read_all(bootstrap: str, topic: str) -> list[bytes]:
             for records in consumer.poll(timeout_ms=500).values():
                 values += [record.value for record in records]
     return values
+
+
+def set_topic(bootstrap: str, topic: str, settings: Mapping[str, str]) -> None:
+    """Change settings of a topic, as an operator does."""
+    with contextlib.closing(admin(bootstrap)) as client:
+        client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict(settings))])
+
+
+def add_partitions(bootstrap: str, topic: str, count: int) -> None:
+    """Give a topic more partitions."""
+    with contextlib.closing(admin(bootstrap)) as client:
+        client.create_partitions({topic: NewPartitions(count)})

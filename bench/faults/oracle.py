@@ -72,15 +72,15 @@ def stored(server: "redis.Redis", partitions: Iterable[int]) -> Stored:
     found = Stored()
     for partition in partitions:
         keys = Keys(partition)
-        position = _texts(server.hgetall(keys.position))
+        position = texts(server.hgetall(keys.position))
         found.next_offset[partition] = int(position.get("next_offset", 0))
         found.logs[partition] = position.get("log", "")
         found.passed.update({name[7:]: int(n) for name, n in position.items() if name.startswith("passed:")})
         schemas = {
-            _text(name): msgspec.json.decode(body, type=ReadingSchema)
+            text(name): msgspec.json.decode(body, type=ReadingSchema)
             for name, body in server.hgetall(keys.schemas).items()
         }
-        for source in sorted(map(_text, server.smembers(keys.sources))):
+        for source in sorted(map(text, server.smembers(keys.sources))):
             _read_source(server, keys, source, schemas, found)
     return found
 
@@ -109,16 +109,16 @@ def judge(found: Stored, said: Sequence[Said]) -> Verdict:
 def _read_source(
     server: "redis.Redis", keys: Keys, source: str, schemas: dict[str, ReadingSchema], found: Stored
 ) -> None:
-    for session in map(_text, server.smembers(keys.sessions(source))):
-        row = _texts(server.hgetall(keys.session(source, session)))
+    for session in map(text, server.smembers(keys.sessions(source))):
+        row = texts(server.hgetall(keys.session(source, session)))
         if "complete_until" in row:
             found.complete_until[source, session] = int(row["complete_until"])
         if row.get("closed", "0") == "1":
             found.closed.add((source, session))
-        for text in map(_text, server.hvals(keys.gaps(source, session))):
-            begin, end, reason = text.split(" ", 2)
+        for gap in map(text, server.hvals(keys.gaps(source, session))):
+            begin, end, reason = gap.split(" ", 2)
             found.gaps.setdefault((source, session), []).append((int(begin), int(end), reason))
-    for person in map(_text, server.zrange(keys.people(source), 0, -1)):
+    for person in map(text, server.zrange(keys.people(source), 0, -1)):
         _read_person(server, keys, person, schemas, found)
 
 
@@ -149,7 +149,7 @@ def _read_person(
 def _chunks(server: "redis.Redis", keys: Keys, person: str) -> Iterator[tuple[str, list[tuple[int, bytes]]]]:
     """(schema id, [(minute, packed points)]) of a person."""
     blobs: dict[str, list[tuple[int, bytes]]] = {}
-    for name in map(_text, server.zrange(keys.chunks(person), 0, -1)):
+    for name in map(text, server.zrange(keys.chunks(person), 0, -1)):
         minute, schema_id = name.split(":")
         body = bytes(server.get(keys.chunk(person, int(minute), schema_id)) or b"")  # type: ignore[arg-type]
         blobs.setdefault(schema_id, []).append((int(minute), body))
@@ -218,9 +218,11 @@ def _some(word: str, things: list[Numbers] | list[str]) -> list[str]:
     return [f"{len(things)} {word}, the first {things[0]}"] if things else []
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A name or value of Redis as text."""
     return bytes(value).decode()
 
 
-def _texts(values: Mapping[Any, Any]) -> dict[str, str]:
-    return {_text(name): _text(value) for name, value in values.items()}
+def texts(values: Mapping[Any, Any]) -> dict[str, str]:
+    """A hash of Redis as text."""
+    return {text(name): text(value) for name, value in values.items()}

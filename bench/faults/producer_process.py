@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.faults.reading import POISON_FACE
+from bench.faults.bombs import bomb
+from bench.faults.reading import KILLER_FACE, POISON_FACE
 from bench.faults.source import Numbers, Plan, picture, source_name
 from bench.faults.versions import write_major, write_minor
 from contract.records import Face, Record
@@ -36,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True):
     stale_s: float | None = None
     budget: int = BUDGET  # bytes that wait for the broker
     poison: float = 0.0  # share of faces that cannot be read
+    bombs: float = 0.0  # share of faces whose pictures unpack to gigabytes
+    killer_frame: int = -1  # of the first source: its first face kills whoever reads it
     oversize_every: int = 0  # frames of the first source of which one face has 2 MB
     minor: int = 0  # of the wire version
     major: int = 0
@@ -95,6 +98,12 @@ class Producer:
         if every and source == self.settings.plan.sources[0] and frame % every == every - 1 and record.track == 0:
             self.oversize.append(numbers)
             return dataclasses.replace(record, crop=bytes(record.crop) + bytes(OVERSIZE))
+        if (source, frame, record.track) == (self.settings.plan.sources[0], self.settings.killer_frame, 0):
+            self.poison.append(numbers)
+            return dataclasses.replace(record, crop=picture(dataclasses.replace(numbers, face=KILLER_FACE)))
+        if self._random.random() < self.settings.bombs:
+            self.poison.append(numbers)
+            return dataclasses.replace(record, crop=bomb(len(self.poison)))
         if self._random.random() < self.settings.poison:
             self.poison.append(numbers)
             return dataclasses.replace(record, crop=self._poison(numbers, bytes(record.crop)))
