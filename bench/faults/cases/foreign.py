@@ -187,7 +187,7 @@ def last_line(log: Path, word: str) -> str:
 
 
 CASES = (
-    Case(37, "foreign records and transactions", foreign_records, quick=True),
+    Case(37, "foreign records and transactions", foreign_records),
     Case(38, "topic set to compact", cleanup_policy),
     Case(38, "retention cut short", retention),
     Case(38, "partitions added", partitions_added),

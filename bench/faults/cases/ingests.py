@@ -81,7 +81,7 @@ def ended(film: Cinema, case: Case, notes: list[str], flaws: list[str] | None = 
 
 
 CASES = (
-    Case(31, "two ingests of one film", two_writers, quick=True),
+    Case(31, "two ingests of one film", two_writers),
     Case(31, "ingests of one film at random", many_writers),
     Case(36, "Redis silent for an ingest", silent_redis),
 )
