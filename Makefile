@@ -53,7 +53,7 @@ system: ## system parts of the tests: Redis, Java for Kafka, RTSP server, Chromi
 
 constraints: $(VENV)/.dev ## resolve constraints.txt anew from pyproject.toml
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --upgrade \
-	  --extra dev --no-emit-index-url --no-header --no-annotate -o constraints.txt
+	  --extra dev --extra gpu --no-emit-index-url --no-header --no-annotate -o constraints.txt
 
 clean: ## remove what was built here
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache

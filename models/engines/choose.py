@@ -15,7 +15,7 @@ from models.engines.tensorrt import open_tensorrt
 
 ENGINES = ("auto", "onnx", "torch", "tensorrt")
 PROGRAM_CARD = ".torch.json"
-_OTHER_GPUS = (Path("/dev/nvidiactl"), Path("/dev/kfd"))  # NVIDIA without cuda-python; AMD
+_OTHER_GPUS = (Path("/dev/nvidiactl"), Path("/dev/kfd"))  # NVIDIA without cuda-bindings; AMD
 
 
 def choose(card: ModelCard, folder: Path, engine: str = "auto", threads: int = 1, plans: Path | None = None) -> Engine:

@@ -1,4 +1,4 @@
-"""The GPU through NVIDIA's cuda-python: memory, streams, graphs. No torch, so that a worker needs none."""
+"""The GPU through NVIDIA's cuda-bindings: memory, streams, graphs. No torch, so that a worker needs none."""
 
 import ctypes
 import importlib
@@ -152,7 +152,7 @@ class CudaGpu:
 
 
 def find_gpu() -> CudaGpu | None:
-    """The first NVIDIA GPU; None where cuda-python, the driver or the GPU is missing."""
+    """The first NVIDIA GPU; None where cuda-bindings, the driver or the GPU is missing."""
     try:
         runtime = importlib.import_module("cuda.bindings.runtime")
     except ImportError:

@@ -162,7 +162,7 @@ def test_the_stand_in_has_no_attribute_that_the_real_one_lacks(fakes, name):
 
 
 def cudart():
-    return pytest.importorskip("cuda.bindings.runtime", reason="cuda-python is not installed")
+    return pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
 
 
 def test_every_cuda_function_exists():
