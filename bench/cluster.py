@@ -19,7 +19,7 @@ from rich.table import Table
 from bench.clips import Clip, clips
 from bench.speed import run_once
 from contract.keys import Keys
-from contract.records import Face, Progress, Quality, Record, SessionOpened
+from contract.records import Face, Progress, Record, SessionOpened
 from contract.topics import FACES, PARTITIONS, topics
 from ingest.kafka.outbox import Outbox
 from ingest.kafka.publisher import KafkaPublisher
@@ -93,7 +93,6 @@ def publish_faces(bootstrap: str, count: int, crop: bytes) -> None:
 
 def faces(count: int, crop: bytes) -> Iterator[Record]:
     """A frame of every source in turn, with all its people, until there are `count` faces."""
-    quality = Quality(overall=0.7, sharpness=0.6, yaw_deg=5.0, pitch_deg=-3.0, roll_deg=1.0, score=0.9)
     for n in range(SOURCES):
         yield SessionOpened(
             source=f"camera-{n}", session="bench", sequence=0, uri="rtsp://bench/", event_time=0, dated=True,
@@ -105,7 +104,8 @@ def faces(count: int, crop: bytes) -> Iterator[Record]:
         yield Face(
             source=f"camera-{source}", session="bench", sequence=1 + frame * PEOPLE + person,
             event_time=frame * 40_000, frame=frame, track=person, person=f"camera-{source}.bench.{person}",
-            box_xywh=(100.0, 80.0, 160.0, 200.0), quality=quality, crop=crop,
+            box_xywh=(100.0, 80.0, 160.0, 200.0), quality=0.7, sharpness=0.6, yaw_deg=5.0, pitch_deg=-3.0, roll_deg=1.0,
+            score=0.9, crop=crop,
         )  # fmt: skip
     for n in range(SOURCES):
         yield Progress(

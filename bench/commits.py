@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contract.readings import Channel, ChannelKind, NetVersion, Point, ReadingSchema
-from contract.records import Quality
+from contract.records import Face
 from worker.store import Outcome, Store
 from worker.store.sqlite import SqliteStore
 
@@ -23,7 +23,6 @@ PEOPLE, COMMITS = 8, 1500
 SCHEMA = ReadingSchema(
     (NetVersion("bench", "1", "0" * 64),), tuple(Channel(name, ChannelKind.EXPRESSION) for name in "abcdefgh")
 )
-QUALITY = Quality(overall=0.5, sharpness=0.6, yaw_deg=-12.0, pitch_deg=3.0, roll_deg=40.0, score=0.9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,15 +106,24 @@ def batch(at: int, values: np.ndarray) -> list[Point]:
     """Points of eight people, a frame after the other, at 25 frames a second."""
     return [
         Point(
-            source="cam",
-            session="s1",
-            sequence=at + place,
-            event_time=(at + place) // PEOPLE * 40_000,
-            frame=(at + place) // PEOPLE,
-            person=f"cam-s1-{place % PEOPLE}",
-            box_xywh=(10.5, 20.5, 30.0, 41.0),
-            quality=QUALITY,
-            values=values[place],
+            Face(
+                source="cam",
+                session="s1",
+                sequence=at + place,
+                event_time=(at + place) // PEOPLE * 40_000,
+                frame=(at + place) // PEOPLE,
+                track=place % PEOPLE,
+                person=f"cam-s1-{place % PEOPLE}",
+                box_xywh=(10.5, 20.5, 30.0, 41.0),
+                quality=0.5,
+                sharpness=0.6,
+                yaw_deg=-12.0,
+                pitch_deg=3.0,
+                roll_deg=40.0,
+                score=0.9,
+                crop=b"",
+            ),
+            values[place],
         )
         for place in range(len(values))
     ]

@@ -71,8 +71,8 @@ def pack(points: Sequence[Point], chunk: int) -> bytes:
         ValueError: a point of another minute, or one that `packed` refuses.
     """
     for point in points:
-        if chunk_of(point.event_time) != chunk:
-            raise ValueError(f"a point of minute {chunk_of(point.event_time)} in the chunk of minute {chunk}")
+        if chunk_of(point.face.event_time) != chunk:
+            raise ValueError(f"a point of minute {chunk_of(point.face.event_time)} in the chunk of minute {chunk}")
     return packed(points).tobytes()
 
 
@@ -107,12 +107,12 @@ def taken_apart(points: Sequence[Point]) -> PointColumns:
         return PointColumns(*[()] * 9)
     rows = [
         (
-            p.source, p.session, p.sequence, p.event_time, p.frame, p.person, p.values, p.picture,
-            (x, y, w, h, q.overall, q.sharpness, q.score, q.yaw_deg, q.pitch_deg, q.roll_deg),
+            f.source, f.session, f.sequence, f.event_time, f.frame, f.person, p.values, p.picture,
+            (x, y, w, h, f.quality, f.sharpness, f.score, f.yaw_deg, f.pitch_deg, f.roll_deg),
         )
         for p in points
-        for q in (p.quality,)
-        for x, y, w, h in (p.box_xywh,)
+        for f in (p.face,)
+        for x, y, w, h in (f.box_xywh,)
     ]  # fmt: skip
     return PointColumns(*zip(*rows, strict=True))
 

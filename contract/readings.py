@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.labels import GapReason
-from contract.records import Erase, Gap, Progress, Quality, SessionOpened
+from contract.records import Erase, Face, Gap, Progress, SessionOpened
 
 
 class ChannelKind(StrEnum):
@@ -50,20 +50,28 @@ class ReadingSchema(msgspec.Struct, frozen=True):
         return tuple(channel.name for channel in self.channels if channel.kind is kind)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Point:
-    """A reading on a person's timeline."""
+    """A face and its reading, on its person's timeline. Stores keep the fields of `contract.points`, no crop."""
 
-    source: str
-    session: str
-    sequence: int
-    event_time: int  # µs
-    frame: int
-    person: str
-    box_xywh: tuple[float, float, float, float]  # px of the upright source picture
-    quality: Quality
+    face: Face
     values: NDArray[np.float32]  # (channels,), 0..1, in the order of the reading schema
     picture: bytes | None = None  # JPEG for the person's card, only where the source keeps pictures
+
+    @property
+    def source(self) -> str:
+        """The face's source."""
+        return self.face.source
+
+    @property
+    def session(self) -> str:
+        """The face's session."""
+        return self.face.session
+
+    @property
+    def sequence(self) -> int:
+        """The face's place in its session."""
+        return self.face.sequence
 
 
 class PassedReason(StrEnum):

@@ -1,14 +1,20 @@
-"""What a source says on the bus, in order: it opens a session, shows faces, admits gaps, reports progress.
+"""What a source publishes, in order: it opens a session, shows faces, admits gaps, reports progress.
 
 One source lies on one partition; within a session `sequence` rises by one per record and depends only on the
 source and the settings, so a repeated run cannot create new facts. Times are event times: µs since the epoch,
 or since the first frame of a file that does not say when it was recorded.
+
+The records are the wire format: msgpack arrays of these fields in this order, checked against these ranges when they
+are read (`contract.wire`). Append new fields with a default, under a new minor version; take none away, and give none
+another meaning.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from contract.labels import GapReason
@@ -16,73 +22,77 @@ from contract.labels import GapReason
 Crop: TypeAlias = NDArray[np.uint8] | bytes
 """An aligned face: (edge, edge, 3) u8 RGB when handed over in one process, JPEG bytes on the wire."""
 
+URI_LIMIT = 8192  # characters: twice the longest path of Linux
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quality:
-    """How good a crop is. All but the angles lie in 0..1, higher is better; angles in degrees, from the five points."""
+_INT64_MAX = 2**63 - 1
+_Count = Annotated[int, Meta(ge=0, le=_INT64_MAX)]
+_Time = Annotated[int, Meta(ge=-_INT64_MAX, le=_INT64_MAX)]  # µs
+_FrameNumber = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]  # as wide as in a packed point
+_Share = Annotated[float, Meta(ge=0, le=1)]  # a range also keeps NaN out
+_Degrees = Annotated[float, Meta(ge=-180, le=180)]
+_Place = Annotated[float, Meta(ge=-1e6, le=1e6)]  # px
+_Extent = Annotated[float, Meta(ge=0, le=1e6)]  # px
+_Edge = Annotated[int, Meta(ge=1, le=65_535)]  # px
+_Rate = Annotated[float, Meta(gt=0, le=1e9)]  # Hz
+if TYPE_CHECKING:
+    _WireCrop: TypeAlias = Crop
+else:
+    _WireCrop = bytes  # all that msgspec reads: pixels never reach the wire
 
-    overall: float  # size × sharpness × pose × share of the crop inside the frame
-    sharpness: float
-    yaw_deg: float  # positive: turned to the picture's right
-    pitch_deg: float  # positive: looking up
-    roll_deg: float  # positive: clockwise in the picture
-    score: float  # the detector's confidence, or the tracker's between two detections
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Record:
+class _Record(msgspec.Struct, array_like=True, frozen=True, gc=False, kw_only=True):
     source: str
     session: str
-    sequence: int
+    sequence: _Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOpened(_Record):
+class SessionOpened(_Record, array_like=True, frozen=True, gc=False, kw_only=True):
     """The first record of a session (sequence 0): what the source is."""
 
-    uri: str  # without user or password
-    event_time: int  # of the first frame
+    uri: Annotated[str, Meta(max_length=URI_LIMIT)]  # without user or password
+    event_time: _Time  # of the first frame
     dated: bool  # False: event times count from the first frame, the date is unknown
-    size_wh: tuple[int, int]  # px, upright
-    fps: float | None  # average frame rate, if the container knows it
-    sample_hz: float | None  # frames looked at per second of media time; None: every frame
+    size_wh: tuple[_Edge, _Edge]  # px, upright
+    fps: _Rate | None  # average frame rate, if the container knows it
+    sample_hz: _Rate | None  # frames looked at per second of media time; None: every frame
     keeps_pictures: bool  # may a small picture of each person be kept
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Face(_Record):
+class Face(_Record, array_like=True, frozen=True, gc=False, kw_only=True):
     """One face in one frame."""
 
-    event_time: int
-    frame: int  # index in the session, counted over all frames of the source
-    track: int
+    event_time: _Time
+    frame: _FrameNumber  # index in the session, counted over all frames of the source
+    track: _Count
     person: str
-    box_xywh: tuple[float, float, float, float]  # px of the upright source picture
-    quality: Quality
-    crop: Crop
+    box_xywh: tuple[_Place, _Place, _Extent, _Extent]  # px of the upright source picture
+    quality: _Share  # size × sharpness × pose × share of the crop inside the frame; higher is better
+    sharpness: _Share
+    yaw_deg: _Degrees  # positive: turned to the picture's right
+    pitch_deg: _Degrees  # positive: looking up
+    roll_deg: _Degrees  # positive: clockwise in the picture
+    score: _Share  # the detector's confidence, or the tracker's between two detections
+    crop: _WireCrop
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gap(_Record):
-    """A stretch [begin, end) that was not looked at."""
+class Gap(_Record, array_like=True, frozen=True, gc=False, kw_only=True):
+    """Event times [begin, end) that were not looked at."""
 
-    begin: int
-    end: int
+    begin: _Time
+    end: _Time
     reason: GapReason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress(_Record):
+class Progress(_Record, array_like=True, frozen=True, gc=False, kw_only=True):
     """Up to here (exclusive) the source has been looked at; everything earlier is final."""
 
-    event_time: int
-    frames: int  # frames decoded so far
-    looked_at: int  # of these, frames searched for faces
+    event_time: _Time
+    frames: _Count  # frames decoded so far
+    looked_at: _Count  # of these, frames searched for faces
     closed: bool  # the session ends here
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Erase(_Record):
+class Erase(_Record, array_like=True, frozen=True, gc=False, kw_only=True):
     """Forget a person: delete what is stored, refuse what is replayed."""
 
     person: str
@@ -93,7 +103,7 @@ Record: TypeAlias = SessionOpened | Face | Gap | Progress | Erase
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
-    """What stands for a message that is no record of ours: poison, passed over in order."""
+    """Stands for a message that is no record of ours, in its place in the order."""
 
     reason: str  # one line: what was seen, what was wanted
     key: str  # the message's key as text, cut and escaped; usually the source

@@ -1,9 +1,11 @@
 """The story of ingest: a source becomes sessions, frames, faces, records."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Event
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from contract.labels import GapReason
 from contract.records import Face, Gap, Progress, Record, SessionOpened
@@ -161,7 +163,7 @@ class _Session:
             return
         for seen in follower.see(picture, frame.media_time):
             face = self._face(frame, picture, seen)
-            if face is not None and face.quality.overall >= self.settings.min_quality:
+            if face is not None and face.quality >= self.settings.min_quality:
                 self.tally.faces += 1
                 yield face
         self.frames, self.looked_at, self.upto = frame.index + 1, self.looked_at + 1, frame.media_time + 1
@@ -187,7 +189,12 @@ class _Session:
             track=seen.track,
             person=f"{self.source.id}.{self.session}.{seen.person}",
             box_xywh=(x, y, width, height),
-            quality=quality,
+            quality=quality.overall,
+            sharpness=quality.sharpness,
+            yaw_deg=quality.yaw_deg,
+            pitch_deg=quality.pitch_deg,
+            roll_deg=quality.roll_deg,
+            score=quality.score,
             crop=crop,
         )
 

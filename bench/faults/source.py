@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.records import Face, Progress, Quality, Record, SessionOpened
+from contract.records import Face, Progress, Record, SessionOpened
 from contract.topics import PARTITIONS, partition_of
 
 BLOCK = 8  # px: one JPEG block per bit, so that its mean survives compression exactly enough
@@ -18,7 +18,6 @@ PROGRESS_EVERY = 10  # frames
 JPEG_QUALITY = 60
 
 START_US = 1_700_000_000_000_000
-QUALITY = Quality(overall=0.8, sharpness=0.6, yaw_deg=5.0, pitch_deg=-5.0, roll_deg=1.0, score=0.9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,12 @@ class Plan:
             track=numbers.face,
             person=person_name(numbers),
             box_xywh=box_of(numbers),
-            quality=QUALITY,
+            quality=0.8,
+            sharpness=0.6,
+            yaw_deg=5.0,
+            pitch_deg=-5.0,
+            roll_deg=1.0,
+            score=0.9,
             crop=picture(numbers),
         )
 

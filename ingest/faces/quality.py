@@ -1,12 +1,12 @@
 """How good a crop is: size, sharpness, pose. Cheap enough for every face of every frame."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.records import Quality
 from ingest.faces.align import similarity
 
 FULL_EDGE = 96.0  # px of the frame across the crop from which more pixels tell the nets nothing new
@@ -23,6 +23,18 @@ Depths: neutral mean face of ICT-FaceKit (MIT). x and y: mean of what the detect
 _CENTRED = MODEL - MODEL.mean(axis=0)
 _INVERSE = np.linalg.pinv(_CENTRED)  # (3, 5)
 _PLACES = (np.stack(np.meshgrid(range(8), range(8)), axis=-1).reshape(-1, 2) + 0.5) / 8  # 8 × 8 spots of a crop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """How good a crop is. All but the angles lie in 0..1, higher is better; angles in degrees, from the five points."""
+
+    overall: float  # size × sharpness × pose × share of the crop inside the frame
+    sharpness: float
+    yaw_deg: float  # positive: turned to the picture's right
+    pitch_deg: float  # positive: looking up
+    roll_deg: float  # positive: clockwise in the picture
+    score: float  # the detector's confidence, or the tracker's between two detections
 
 
 def judge(

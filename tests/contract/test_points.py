@@ -1,28 +1,31 @@
 import struct
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 
 from contract.points import CHUNK_US, chunk_of, pack, packed, point_dtype, unpack
 from contract.readings import Point
-from contract.records import Quality
+from contract.records import Face
 
 
-def a_point(event_time: int = 0, frame: int = 7, **changes: object) -> Point:
-    quality = Quality(overall=0.5, sharpness=0.6, yaw_deg=-12.4, pitch_deg=3.0, roll_deg=40.0, score=0.9)
-    fields = {
+def a_point(event_time: int = 0, frame: int = 7, values: object = (0.25, 0.75), **changes: Any) -> Point:
+    fields: dict[str, Any] = {
         "box_xywh": (10.5, 20.5, 30.0, 41.0),
-        "quality": quality,
-        "values": np.array([0.25, 0.75], np.float32),
+        "quality": 0.5,
+        "sharpness": 0.6,
+        "yaw_deg": -12.4,
+        "pitch_deg": 3.0,
+        "roll_deg": 40.0,
+        "score": 0.9,
         **changes,
     }
-    return Point(source="cam", session="s1", sequence=1, event_time=event_time, frame=frame, person="ann", **fields)
-
-
-def quality(**changes: float) -> Quality:
-    fields = {"overall": 0.5, "sharpness": 0.5, "yaw_deg": 0.0, "pitch_deg": 0.0, "roll_deg": 0.0, "score": 0.5}
-    return Quality(**{**fields, **changes})
+    face = Face(
+        source="cam", session="s1", sequence=1, event_time=event_time, frame=frame, track=1, person="ann", crop=b"",
+        **fields,
+    )  # fmt: skip
+    return Point(face, np.array(values, np.float32) if isinstance(values, tuple) else values)  # type: ignore[arg-type]
 
 
 def test_the_layout_is_little_endian_and_has_no_holes() -> None:
@@ -40,20 +43,21 @@ def test_what_was_packed_is_unpacked_within_half_a_step() -> None:
         a_point(
             int(rng.integers(0, CHUNK_US)),
             box_xywh=tuple(rng.uniform(-8000, 8000, 4)),
-            quality=quality(overall=rng.uniform(), yaw_deg=rng.uniform(-90, 90)),
+            quality=rng.uniform(),
+            yaw_deg=rng.uniform(-90, 90),
             values=rng.uniform(0, 1, 8).astype(np.float32),
         )
         for _ in range(200)
     ]
-    points.sort(key=lambda point: point.event_time)
+    points.sort(key=lambda point: point.face.event_time)
 
     seen = unpack([(0, pack(points, 0))], 8)
 
-    assert seen.event_time.tolist() == [point.event_time for point in points]
-    assert np.abs(seen.box_xywh - [point.box_xywh for point in points]).max() <= 0.25 + 1e-3  # + float32 at 8,000
+    assert seen.event_time.tolist() == [point.face.event_time for point in points]
+    assert np.abs(seen.box_xywh - [point.face.box_xywh for point in points]).max() <= 0.25 + 1e-3  # + float32 at 8,000
     assert np.abs(seen.values - [point.values for point in points]).max() <= 0.5 / 65535 + 1e-7  # + float32
-    assert np.abs(seen.quality - [point.quality.overall for point in points]).max() <= 0.5 / 255 + 1e-7
-    assert np.abs(seen.angles_deg[:, 0] - [point.quality.yaw_deg for point in points]).max() <= 0.5
+    assert np.abs(seen.quality - [point.face.quality for point in points]).max() <= 0.5 / 255 + 1e-7
+    assert np.abs(seen.angles_deg[:, 0] - [point.face.yaw_deg for point in points]).max() <= 0.5
 
 
 def test_chunks_and_their_parts_come_out_sorted_by_time() -> None:
@@ -73,7 +77,10 @@ def test_times_before_the_epoch_lie_in_chunks_below_zero() -> None:
 def test_what_lies_outside_its_range_is_clipped() -> None:
     odd = a_point(
         box_xywh=(-9e9, 9e9, 0.0, 1.0),
-        quality=quality(overall=1.5, sharpness=-0.5, roll_deg=180.0, yaw_deg=-180.0),
+        quality=1.5,
+        sharpness=-0.5,
+        roll_deg=180.0,
+        yaw_deg=-180.0,
         values=np.array([-0.1, 1.1], np.float32),
     )
 
@@ -81,7 +88,7 @@ def test_what_lies_outside_its_range_is_clipped() -> None:
 
     assert seen.box_xywh[0].tolist() == [-16384.0, 16383.5, 0.0, 1.0]
     assert (seen.quality[0], seen.sharpness[0]) == (1.0, 0.0)
-    assert seen.angles_deg[0].tolist() == [-128.0, 0.0, 127.0]
+    assert seen.angles_deg[0].tolist() == [-128.0, 3.0, 127.0]
     assert seen.values[0].tolist() == [0.0, 1.0]
 
 
@@ -90,7 +97,7 @@ def test_what_lies_outside_its_range_is_clipped() -> None:
     [
         ([a_point(values=np.array([np.nan, 0], np.float32))], "not a finite number"),
         ([a_point(box_xywh=(0.0, 0.0, np.inf, 1.0))], "not a finite number"),
-        ([a_point(quality=quality(score=np.nan))], "not a finite number"),
+        ([a_point(score=np.nan)], "not a finite number"),
         ([a_point(), a_point(values=np.zeros(3, np.float32))], r"shapes \[\(2,\), \(3,\)\]"),
         ([a_point(values=np.zeros((2, 1), np.float32))], "one axis"),
         ([a_point(values=np.zeros(2, np.int64))], "int64.*wanted floats"),

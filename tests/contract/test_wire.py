@@ -4,7 +4,6 @@ import math
 import pickle
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -13,9 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from contract.labels import GapReason
-from contract.records import Erase, Face, Gap, Progress, Quality, Record, SessionOpened, Unreadable
+from contract.records import Erase, Face, Gap, Progress, Record, SessionOpened, Unreadable
 from contract.topics import MESSAGE_LIMIT
 from contract.wire import CONTENT_TYPE, STALE_AT, TRACEPARENT, WireTooNew, message_of, record_of
 
@@ -32,7 +32,12 @@ FACE = Face(
     track=3,
     person="cam.5e55.3",
     box_xywh=(10.5, -2.0, 40.0, 50.25),
-    quality=Quality(overall=0.5, sharpness=0.75, yaw_deg=-12.5, pitch_deg=3.0, roll_deg=179.5, score=1.0),
+    quality=0.5,
+    sharpness=0.75,
+    yaw_deg=-12.5,
+    pitch_deg=3.0,
+    roll_deg=179.5,
+    score=1.0,
     crop=CROP,
 )
 
@@ -148,9 +153,6 @@ ANGLES = st.floats(-180, 180)
 PLACES, EXTENTS = st.floats(-1e6, 1e6), st.floats(0, 1e6)
 RATES = st.none() | st.floats(1e-9, 1e9)
 HEAD: dict[str, st.SearchStrategy[Any]] = {"source": NAMES, "session": NAMES, "sequence": COUNTS}
-QUALITIES = st.builds(
-    Quality, overall=SHARES, sharpness=SHARES, yaw_deg=ANGLES, pitch_deg=ANGLES, roll_deg=ANGLES, score=SHARES
-)
 RECORDS: st.SearchStrategy[Record] = st.one_of(
     st.builds(
         SessionOpened,
@@ -171,7 +173,12 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
         track=COUNTS,
         person=NAMES,
         box_xywh=st.tuples(PLACES, PLACES, EXTENTS, EXTENTS),
-        quality=QUALITIES,
+        quality=SHARES,
+        sharpness=SHARES,
+        yaw_deg=ANGLES,
+        pitch_deg=ANGLES,
+        roll_deg=ANGLES,
+        score=SHARES,
         crop=st.binary(max_size=200).map(lambda tail: b"\xff\xd8" + tail),
     ),
     st.tuples(TIMES, TIMES).flatmap(
@@ -286,7 +293,7 @@ FIELDS = [
     "track",
     "person",
     "box",
-    "overall",
+    "quality",
     "sharpness",
     "yaw",
     "pitch",
@@ -303,7 +310,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     *[("frame", number) for number in (-1, 2**32, 2**31 + 0.5)],
     *[("track", number) for number in (-1, 2**63)],
     *[("box", box) for box in ([1, 2, 3], [1, 2, 3, 4, 5], [math.nan, 0, 1, 1], [0, math.inf, 1, 1], [0, 0, -1, 1], 0)],
-    *[(name, share) for name in ("overall", "sharpness", "score") for share in (-0.1, 1.1, math.nan, math.inf, "1")],
+    *[(name, share) for name in ("quality", "sharpness", "score") for share in (-0.1, 1.1, math.nan, math.inf, "1")],
     *[(name, angle) for name in ("yaw", "pitch", "roll") for angle in (-181.0, 200.0, math.nan, -math.inf, None)],
     *[("crop", crop) for crop in ("ffd8", [255, 216], None, 7)],
 ]

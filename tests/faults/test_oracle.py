@@ -1,19 +1,17 @@
 """The oracle is only worth something if it finds what is wrong: a sound store, then one tampered with."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import redis
+from msgspec.structs import replace
 
 from bench.faults.control import Control
 from bench.faults.oracle import Said, Verdict, judge, stored
 from bench.faults.reading import NumberEngine, card
 from bench.faults.source import Numbers, Plan, source_name
 from contract.keys import Keys
-from contract.readings import Passed, PassedReason
+from contract.readings import Passed, PassedReason, Point
 from contract.records import Face, Record
-from worker.reading.entries import to_point
 from worker.reading.reader import Reader
 from worker.store.redis import RedisStore
 
@@ -53,9 +51,7 @@ def client(fresh_redis):
 
 
 def commit(store, reader, said) -> None:
-    entries = [
-        to_point(record, reader([record.crop])[0], None) if isinstance(record, Face) else record for record in said
-    ]
+    entries = [Point(record, reader([record.crop])[0]) if isinstance(record, Face) else record for record in said]
     lease = store.take("log", 0)
     end = lease.next_offset + len(entries)
     given = {"epoch": lease.epoch, "previous_offset": lease.next_offset, "next_offset": end}

@@ -8,7 +8,7 @@ import pytest
 
 from contract.errors import BadRequest, StoreUnavailable
 from contract.labels import GapReason
-from contract.records import Erase, Face, Gap, Progress, Quality, Record
+from contract.records import Erase, Face, Gap, Progress, Record
 from ingest.past import RedisPast
 from ingest.pipeline import Stored
 
@@ -25,7 +25,12 @@ def a_face(sequence: int) -> Face:
         track=1,
         person="file.s.1",
         box_xywh=(1.0, 2.0, 30.0, 40.0),
-        quality=Quality(overall=0.5, sharpness=0.5, yaw_deg=0.0, pitch_deg=0.0, roll_deg=0.0, score=0.9),
+        quality=0.5,
+        sharpness=0.5,
+        yaw_deg=0.0,
+        pitch_deg=0.0,
+        roll_deg=0.0,
+        score=0.9,
         crop=bytes(CROP_BYTES),
     )
 

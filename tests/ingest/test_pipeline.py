@@ -1,6 +1,5 @@
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -9,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from contract.errors import BadRequest, BadSource, NoVideoInSource, UnreadableVideo
 from contract.labels import GapReason
@@ -166,7 +166,7 @@ def test_no_face_at_all_is_an_answer(clip: Path) -> None:
 
 
 def test_faces_below_the_wanted_quality_are_not_reported(clip: Path) -> None:
-    qualities = {record.quality.overall for record in records_for(clip) if isinstance(record, Face)}
+    qualities = {record.quality for record in records_for(clip) if isinstance(record, Face)}
 
     assert not [record for record in records_for(clip, IngestSettings(min_quality=1.0)) if isinstance(record, Face)]
     assert max(qualities) < 1.0

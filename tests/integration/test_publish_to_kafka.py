@@ -19,7 +19,7 @@ import redis
 from contract.errors import LogUnavailable
 from contract.keys import Keys
 from contract.labels import GapReason
-from contract.records import Face, Gap, Progress, Quality, Record
+from contract.records import Face, Gap, Progress, Record
 from contract.topics import MESSAGE_LIMIT, partition_of
 from contract.wire import record_of
 from ingest.pipeline import Stored
@@ -61,7 +61,12 @@ def a_face(sequence: int, source: str = "file", size: int = 8000) -> Face:
         track=1,
         person=f"{source}.s.1",
         box_xywh=(1.0, 2.0, 30.0, 40.0),
-        quality=Quality(overall=0.5, sharpness=0.5, yaw_deg=0.0, pitch_deg=0.0, roll_deg=0.0, score=0.9),
+        quality=0.5,
+        sharpness=0.5,
+        yaw_deg=0.0,
+        pitch_deg=0.0,
+        roll_deg=0.0,
+        score=0.9,
         crop=b"\xff\xd8" + sequence.to_bytes(8, "big") + (NOISE * (size // 8000 + 1))[: size - 12] + b"\xff\xd9",
     )
 

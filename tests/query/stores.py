@@ -15,7 +15,7 @@ from contract.keys import BUCKET_LEVELS_S, LAYOUT, Keys
 from contract.labels import ACTION_UNITS, EXPRESSIONS
 from contract.points import pack, point_dtype
 from contract.readings import Channel, ChannelKind, NetVersion, Point, ReadingSchema
-from contract.records import Quality
+from contract.records import Face
 from contract.tables import APPLICATION_ID, LAYOUT_VERSION, SCHEMA
 from query.store.redis import RedisReader
 from query.store.sqlite import SqliteReader
@@ -250,14 +250,23 @@ def packed_by_minute(event_time: NDArray[np.int64], values: NDArray[np.float32])
 
 def _point(row: int, event_time: int, values: NDArray[np.float32]) -> Point:
     return Point(
-        source="any",
-        session="any",
-        sequence=row,
-        event_time=event_time,
-        frame=row,
-        person="any",
-        box_xywh=(100.5 + row % 7, 80.5, 64.0, 64.0),
-        quality=Quality(overall=0.8, sharpness=0.9, yaw_deg=3, pitch_deg=-2, roll_deg=1, score=0.99),
+        Face(
+            source="any",
+            session="any",
+            sequence=row,
+            event_time=event_time,
+            frame=row,
+            person="any",
+            box_xywh=(100.5 + row % 7, 80.5, 64.0, 64.0),
+            track=0,
+            quality=0.8,
+            sharpness=0.9,
+            yaw_deg=3,
+            pitch_deg=-2,
+            roll_deg=1,
+            score=0.99,
+            crop=b"",
+        ),
         values=values,
     )
 

@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 
 from contract.labels import EXPRESSIONS, GapReason
 from contract.readings import Entry, Passed, PassedReason, Point, ReadingSchema
-from contract.records import Erase, Gap, Progress, Quality, SessionOpened
+from contract.records import Erase, Face, Gap, Progress, SessionOpened
 from query.store.choose import reader_of
 from tests.query.conftest import asking
 from tests.query.stores import BOTH_NETS, FACE_NET, JPEG, NOON, SECOND, shares
 from worker.store import Outcome, Store
 from worker.store.redis import RedisStore
 from worker.store.sqlite import SqliteStore
-
-QUALITY = Quality(overall=0.5, sharpness=0.5, yaw_deg=0, pitch_deg=0, roll_deg=0, score=0.9)
 
 
 def opening() -> SessionOpened:
@@ -37,14 +35,23 @@ def opening() -> SessionOpened:
 
 def point(sequence: int, second: float, person: str = "door.s1.1", values: NDArray[np.float32] | None = None) -> Point:
     return Point(
-        source="door",
-        session="s1",
-        sequence=sequence,
-        event_time=NOON + round(second * SECOND),
-        frame=sequence,
-        person=person,
-        box_xywh=(1, 2, 3, 4),
-        quality=QUALITY,
+        Face(
+            source="door",
+            session="s1",
+            sequence=sequence,
+            event_time=NOON + round(second * SECOND),
+            frame=sequence,
+            person=person,
+            box_xywh=(1, 2, 3, 4),
+            track=0,
+            quality=0.5,
+            sharpness=0.5,
+            yaw_deg=0,
+            pitch_deg=0,
+            roll_deg=0,
+            score=0.9,
+            crop=b"",
+        ),
         values=shares(1, seed=sequence)[0] if values is None else values,
         picture=JPEG if sequence == 1 else None,
     )

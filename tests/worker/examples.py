@@ -1,14 +1,17 @@
 """Records, entries and a pure engine: small real values for the worker's tests."""
 
+import dataclasses
 import zlib
+from typing import Any
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from contract.labels import GapReason
 from contract.model_card import ModelCard
 from contract.readings import Channel, ChannelKind, NetVersion, Point, ReadingSchema
-from contract.records import Crop, Erase, Face, Gap, Progress, Quality, SessionOpened
+from contract.records import Crop, Erase, Face, Gap, Progress, SessionOpened
 
 SCHEMA = ReadingSchema(
     (NetVersion("fake", "1", "0" * 64),),
@@ -18,10 +21,6 @@ SCHEMA = ReadingSchema(
         Channel("AU12", ChannelKind.ACTION_UNIT),
     ),
 )
-
-
-def a_quality(overall: float = 0.5) -> Quality:
-    return Quality(overall=overall, sharpness=0.6, yaw_deg=-12.0, pitch_deg=3.0, roll_deg=40.0, score=0.9)
 
 
 def an_opening(source: str = "cam", session: str = "s1", keeps_pictures: bool = False) -> SessionOpened:
@@ -45,37 +44,42 @@ def a_point(
     source: str = "cam",
     session: str = "s1",
     event_time: int | None = None,
-    overall: float = 0.5,
+    quality: float = 0.5,
     values: tuple[float, ...] = (0.25, 0.75, 0.5),
     picture: bytes | None = None,
 ) -> Point:
-    return Point(
+    face = a_face(sequence, person, source, b"", quality, session=session, event_time=event_time)
+    return Point(face, np.array(values, np.float32), picture)
+
+
+def with_face(point: Point, **changes: Any) -> Point:
+    return dataclasses.replace(point, face=structs.replace(point.face, **changes))
+
+
+def a_face(
+    sequence: int,
+    person: str = "ann",
+    source: str = "cam",
+    crop: Crop | None = None,
+    quality: float = 0.5,
+    session: str = "s1",
+    event_time: int | None = None,
+) -> Face:
+    return Face(
         source=source,
         session=session,
         sequence=sequence,
         event_time=sequence * 40_000 if event_time is None else event_time,
         frame=sequence,
-        person=person,
-        box_xywh=(10.5, 20.5, 30.0, 41.0),
-        quality=a_quality(overall),
-        values=np.array(values, np.float32),
-        picture=picture,
-    )
-
-
-def a_face(
-    sequence: int, person: str = "ann", source: str = "cam", crop: Crop | None = None, overall: float = 0.5
-) -> Face:
-    return Face(
-        source=source,
-        session="s1",
-        sequence=sequence,
-        event_time=sequence * 40_000,
-        frame=sequence,
         track=1,
         person=person,
         box_xywh=(10.5, 20.5, 30.0, 41.0),
-        quality=a_quality(overall),
+        quality=quality,
+        sharpness=0.6,
+        yaw_deg=-12.0,
+        pitch_deg=3.0,
+        roll_deg=40.0,
+        score=0.9,
         crop=a_crop(sequence) if crop is None else crop,
     )
 

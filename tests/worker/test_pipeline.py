@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import TooManyRejected
-from contract.readings import Entry
+from contract.readings import Entry, Point
 from contract.records import Delivery, Face, Record
 from runtime.bus import BusClosed, InProcessBus
 from tests.worker.examples import PureEngine, a_card, a_face, a_gap, a_progress, an_erasure, an_opening
@@ -20,7 +20,6 @@ from tests.worker.store.harness import SqliteHarness, fold
 from worker.commit import LeaseLost
 from worker.leases import RecordsMissing
 from worker.pipeline import Worker
-from worker.reading.entries import to_point
 from worker.reading.portrait import portrait
 from worker.reading.reader import Reader
 from worker.store import Outcome
@@ -49,7 +48,7 @@ def a_reader() -> Reader:
 def read_alone(records: Sequence[Record]) -> list[Entry]:
     """What the store must be told, every face read by itself."""
     reader = a_reader()
-    return [to_point(r, reader([r.crop])[0], None) if isinstance(r, Face) else r for r in records]
+    return [Point(r, reader([r.crop])[0]) if isinstance(r, Face) else r for r in records]
 
 
 def deliveries(records: Sequence[Record], partition: int = 0) -> list[Delivery]:
@@ -243,7 +242,7 @@ def test_a_publisher_is_released_when_the_worker_fails(store: SqliteStore) -> No
 
 
 def test_a_person_gets_a_picture_where_the_source_keeps_them(store: SqliteStore, harness: SqliteHarness) -> None:
-    faces = [a_face(n, overall=quality) for n, quality in enumerate([0.3, 0.9, 0.5], 1)]
+    faces = [a_face(n, quality=quality) for n, quality in enumerate([0.3, 0.9, 0.5], 1)]
 
     Worker(store, a_reader()).apply(deliveries([an_opening(keeps_pictures=True), *faces]))
 

@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from contract.errors import EngineFailed, LogReplaced, LogUnavailable, TooManyRejected
 from contract.readings import Passed, PassedReason, Point

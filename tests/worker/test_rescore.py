@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from contract.errors import EngineFailed, StoreUnavailable
 from contract.layers import layer_name
@@ -16,7 +17,7 @@ from tests.worker.examples import SCHEMA, a_face, a_progress, an_erasure, an_ope
 from tests.worker.store.harness import Contents, Harness, RedisHarness, SqliteHarness, fold
 from worker.counters import Counters
 from worker.patience import Stopped
-from worker.reading.entries import Telling, to_point
+from worker.reading.entries import Telling
 from worker.reading.poison import Limits
 from worker.reading.portrait import Portraits
 from worker.reading.reader import Values, Wants
@@ -73,9 +74,9 @@ def a_story() -> list[Record | Unreadable]:
     """Two people over two minutes, told partly twice; one face that no net can be shown, one that is no face at all."""
     story: list[Record | Unreadable] = [an_opening(keeps_pictures=True)]
     for n in range(1, 60):
-        face = dataclasses.replace(a_face(n, "ann" if n % 3 else "bob", crop=bytes([n])), event_time=n * 1_500_000)
+        face = structs.replace(a_face(n, "ann" if n % 3 else "bob", crop=bytes([n])), event_time=n * 1_500_000)
         story.append(face)
-    story[20] = dataclasses.replace(story[20], crop=b"\xff")  # type: ignore[type-var]
+    story[20] = structs.replace(story[20], crop=b"\xff")
     story.insert(31, Unreadable(reason="no record", key="cam", sha256="0" * 64, size=3))
     return [*story[:40], *story[25:], a_progress(60)]
 
@@ -201,7 +202,7 @@ def test_who_is_erased_meanwhile_stays_erased(store: Any, harness: Harness) -> N
 
 
 def test_a_worker_goes_on_meanwhile_and_its_news_are_left_to_the_next_run(store: Any, harness: Harness) -> None:
-    news = [dataclasses.replace(a_face(n, crop=bytes([n])), event_time=n * 1_500_000) for n in range(61, 100)]
+    news = [structs.replace(a_face(n, crop=bytes([n])), event_time=n * 1_500_000) for n in range(61, 100)]
     old, net = entries_of(Net(SCHEMA, sign=1), news), Net()
     epoch = store.take(LOG, 0).epoch
 
@@ -255,10 +256,10 @@ def test_a_lost_answer_is_no_second_reading(store: Any, harness: Harness, monkey
 
 
 def test_a_flawed_record_that_workers_passed_over_does_not_stop_the_rest(harness: Harness) -> None:
-    flawed = dataclasses.replace(a_face(4, crop=b"\x04"), frame=2**32)
+    flawed = structs.replace(a_face(4, crop=b"\x04"), frame=2**32)
     story: list[Record] = [an_opening(), a_face(3, crop=b"\x03"), flawed, a_face(5, crop=b"\x05")]
     entries: list[Entry] = [
-        to_point(record, np.full(3, 0.5, np.float32), None) if isinstance(record, Face) else record for record in story
+        Point(record, np.full(3, 0.5, np.float32)) if isinstance(record, Face) else record for record in story
     ]
     store: Any = harness.open()
     entries[2] = dataclasses.replace(OLD[20], sequence=4)  # type: ignore[type-var]

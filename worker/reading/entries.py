@@ -126,27 +126,11 @@ class Telling:
             return passed_face(record, PassedReason.REJECTED)
         self._limit.note(rejected=False)
         crop, values = heard
-        return to_point(record, values, self._portraits.of(record, crop))
+        return Point(record, values, self._portraits.of(record, crop))
 
     def _note_rejected(self, one: Rejection, rejections: list[Rejection]) -> None:
         rejections.append(one)
         self._limit.note(rejected=True, reason=one.reason)
-
-
-def to_point(face: Face, values: Values, picture: bytes | None) -> Point:
-    """The reading of a face on its person's timeline."""
-    return Point(
-        source=face.source,
-        session=face.session,
-        sequence=face.sequence,
-        event_time=face.event_time,
-        frame=face.frame,
-        person=face.person,
-        box_xywh=face.box_xywh,
-        quality=face.quality,
-        values=values,
-        picture=picture,
-    )
 
 
 def _paired(crop: Crop | UnreadableCrop, readings: Iterator[Values | str]) -> Heard:
@@ -170,6 +154,6 @@ def _passed_flawed(entry: Entry, schema: ReadingSchema) -> Passed:
     bare = Passed(reason=PassedReason.REJECTED)
     named = replace(bare, source=entry.source, session=entry.session, sequence=entry.sequence)
     candidates = [named, bare]
-    if isinstance(entry, Point) and isinstance(entry.event_time, int):
-        candidates.insert(0, replace(named, gap=(entry.event_time, entry.event_time + 1)))
+    if isinstance(entry, Point) and isinstance(entry.face.event_time, int):
+        candidates.insert(0, replace(named, gap=(entry.face.event_time, entry.face.event_time + 1)))
     return next((passed for passed in candidates if _flaw(passed, schema) is None), bare)

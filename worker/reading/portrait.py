@@ -45,13 +45,13 @@ class Portraits:
         if not isinstance(record, Face) or not self._allowed(record):
             return None
         quality, made = self._best.get(record.person, (0.0, 0))
-        if made >= PER_PERSON or record.quality.overall <= quality * MARGIN:
+        if made >= PER_PERSON or record.quality <= quality * MARGIN:
             return None
         try:
             picture = portrait(record.crop if crop is None else crop)
         except UnreadableCrop:  # a reader of bytes found nothing wrong with it
             return None
-        _remember(self._best, record.person, (record.quality.overall, made + 1))
+        _remember(self._best, record.person, (record.quality, made + 1))
         return picture
 
     def forget(self) -> None:

@@ -19,7 +19,7 @@ def grouped(points: Sequence[Point]) -> dict[Place, list[int]]:
     """The numbers of the points by person and chunk."""
     groups: defaultdict[Place, list[int]] = defaultdict(list)
     for number, point in enumerate(points):
-        groups[point.person, chunk_of(point.event_time)].append(number)
+        groups[point.face.person, chunk_of(point.face.event_time)].append(number)
     return groups
 
 

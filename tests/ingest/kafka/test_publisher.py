@@ -5,17 +5,17 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from contract.errors import LogUnavailable
 from contract.labels import GapReason
-from contract.records import Crop, Face, Gap, Progress, Quality, Record, SessionOpened
+from contract.records import Crop, Face, Gap, Progress, Record, SessionOpened
 from contract.topics import MESSAGE_LIMIT, partition_of
 from contract.wire import Read, record_of
 
@@ -123,7 +123,12 @@ def a_face(sequence: int, crop: Crop = JPEG, source: str = "cam") -> Face:
         track=1,
         person="cam.s.1",
         box_xywh=(1.0, 2.0, 30.0, 40.0),
-        quality=Quality(overall=0.5, sharpness=0.5, yaw_deg=0.0, pitch_deg=0.0, roll_deg=0.0, score=0.9),
+        quality=0.5,
+        sharpness=0.5,
+        yaw_deg=0.0,
+        pitch_deg=0.0,
+        roll_deg=0.0,
+        score=0.9,
         crop=crop,
     )
 

@@ -48,7 +48,7 @@ def test_only_a_clearly_better_face_is_kept_and_each_person_counts_alone() -> No
     portraits = opened()
     offered = [("ann", 0.5), ("ann", 0.5 * MARGIN), ("bob", 0.1), ("ann", 0.5 * MARGIN + 0.01), ("ann", 0.3)]
 
-    kept = [portraits.of(a_face(1, person, overall=quality)) is not None for person, quality in offered]
+    kept = [portraits.of(a_face(1, person, quality=quality)) is not None for person, quality in offered]
 
     assert kept == [True, False, True, True, False]
 
@@ -56,7 +56,7 @@ def test_only_a_clearly_better_face_is_kept_and_each_person_counts_alone() -> No
 def test_a_person_gets_a_bounded_number_of_portraits() -> None:
     portraits = opened()
 
-    kept = sum(portraits.of(a_face(n, overall=1e-9 * (MARGIN + 0.1) ** n)) is not None for n in range(60))
+    kept = sum(portraits.of(a_face(n, quality=1e-9 * (MARGIN + 0.1) ** n)) is not None for n in range(60))
 
     assert kept == PER_PERSON
 

@@ -29,7 +29,7 @@ def the_log(length: int = 6000) -> list[Entry]:
             entries.append(a_progress(n))
         else:
             picture = rng.bytes(300) if n % 40 == 1 else None
-            entries.append(a_point(n, person, overall=float(rng.integers(1, 20)) / 20, picture=picture))
+            entries.append(a_point(n, person, quality=float(rng.integers(1, 20)) / 20, picture=picture))
     return entries
 
 

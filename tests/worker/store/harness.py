@@ -182,7 +182,7 @@ def fold(entries: Iterable[Entry]) -> Contents:
             if entry.gap is not None:
                 reason = {"rejected": "rejected", "shed": "dropped"}[entry.reason.value]
                 state.gaps.add((*key, entry.sequence, *entry.gap, reason))
-        elif entry.person not in state.erased:
+        elif entry.face.person not in state.erased:
             add_point(state, entry, bool(session["keeps_pictures"]))
     for points in state.points.values():
         points.sort(key=lambda point: point[0])  # by minute, else in the order of the log
@@ -208,35 +208,35 @@ def opening(entry: SessionOpened) -> dict[str, object]:
 
 def add_point(state: Contents, point: Point, keeps_pictures: bool) -> None:
     row = state.people.setdefault(
-        point.person,
+        point.face.person,
         {
             "source": point.source,
             "session": point.session,
-            "first_time": point.event_time,
-            "last_time": point.event_time,
+            "first_time": point.face.event_time,
+            "last_time": point.face.event_time,
             "points": 0,
             "picture": None,
             "picture_quality": None,
         },
     )
-    row["first_time"] = min(row["first_time"], point.event_time)
-    row["last_time"] = max(row["last_time"], point.event_time)
+    row["first_time"] = min(row["first_time"], point.face.event_time)
+    row["last_time"] = max(row["last_time"], point.face.event_time)
     row["points"] += 1
     best = row["picture_quality"]
-    if point.picture is not None and keeps_pictures and (best is None or point.quality.overall > best):
-        row |= {"picture": point.picture, "picture_quality": point.quality.overall}
-    state.points.setdefault(point.person, []).append((point.event_time // 60_000_000, in_bytes(point)))
+    if point.picture is not None and keeps_pictures and (best is None or point.face.quality > best):
+        row |= {"picture": point.picture, "picture_quality": point.face.quality}
+    state.points.setdefault(point.face.person, []).append((point.face.event_time // 60_000_000, in_bytes(point)))
 
 
 def in_bytes(point: Point) -> bytes:
     """The layout of contract.points, written down a second time."""
-    quality = point.quality
+    face = point.face
     return struct.pack(
         "<II4h3B3b3H",
-        point.event_time % 60_000_000,
-        point.frame,
-        *(round(edge * 2) for edge in point.box_xywh),
-        *(round(share * 255) for share in (quality.overall, quality.sharpness, quality.score)),
-        *(round(angle) for angle in (quality.yaw_deg, quality.pitch_deg, quality.roll_deg)),
+        face.event_time % 60_000_000,
+        face.frame,
+        *(round(edge * 2) for edge in face.box_xywh),
+        *(round(share * 255) for share in (face.quality, face.sharpness, face.score)),
+        *(round(angle) for angle in (face.yaw_deg, face.pitch_deg, face.roll_deg)),
         *(round(float(value) * 65535) for value in point.values),
     )

@@ -1,4 +1,4 @@
-"""What every store promises the worker (DESIGN.md §4). A new store joins by its harness."""
+"""What every store promises the worker ; one suite for all of them. A new store joins by its harness."""
 
 import dataclasses
 import shutil
@@ -11,10 +11,11 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec import structs
 
 from contract.labels import GapReason
 from contract.readings import Entry, Passed, PassedReason
-from tests.worker.examples import SCHEMA, a_face, a_gap, a_point, a_progress, an_erasure, an_opening
+from tests.worker.examples import SCHEMA, a_face, a_gap, a_point, a_progress, an_erasure, an_opening, with_face
 from tests.worker.store.harness import Contents, Harness, RedisHarness, SqliteHarness, fold, scripted_redis
 from worker.store import Lease, Outcome, Store
 
@@ -122,23 +123,23 @@ FLAWED = {
     "a value that is no number": [a_point(1, values=(0.5, float("nan"), 0.5))],
     "whole numbers for values": [dataclasses.replace(a_point(1), values=np.array([0, 1, 0]))],
     "a person without a name": [a_point(1, person="")],
-    "a source that is no text": [dataclasses.replace(a_point(1), source=7)],
+    "a source that is no text": [with_face(a_point(1), source=7)],
     "a sequence below zero": [a_point(-1)],
-    "an event time that is no integer": [dataclasses.replace(a_point(1), event_time=0.5)],
-    "an event time beyond 64 bits": [dataclasses.replace(a_point(1), event_time=2**63)],
-    "a frame number beyond 32 bits": [dataclasses.replace(a_point(1), frame=2**32)],
-    "a box that is no number": [dataclasses.replace(a_point(1), box_xywh=(0.0, float("inf"), 1.0, 1.0))],
-    "a box of three": [dataclasses.replace(a_point(1), box_xywh=(0.0, 1.0, 1.0))],
+    "an event time that is no integer": [with_face(a_point(1), event_time=0.5)],
+    "an event time beyond 64 bits": [with_face(a_point(1), event_time=2**63)],
+    "a frame number beyond 32 bits": [with_face(a_point(1), frame=2**32)],
+    "a box that is no number": [with_face(a_point(1), box_xywh=(0.0, float("inf"), 1.0, 1.0))],
+    "a box of three": [with_face(a_point(1), box_xywh=(0.0, 1.0, 1.0))],
     "a picture that is text": [dataclasses.replace(a_point(1), picture="jpeg")],
-    "a gap that ends before it begins": [dataclasses.replace(a_gap(1), end=0)],
+    "a gap that ends before it begins": [structs.replace(a_gap(1), end=0)],
     "an erasure of nobody": [an_erasure(person="")],
-    "progress without a time": [dataclasses.replace(a_progress(1), event_time=None)],
+    "progress without a time": [structs.replace(a_progress(1), event_time=None)],
     "half a letter in a name": [a_point(1, person="\ud800")],
     "passed over for no known reason": [Passed(reason="bored")],  # type: ignore[arg-type]
     "passed over without a sequence": [dataclasses.replace(a_passed(1), sequence=None)],
     "a gap of nobody": [dataclasses.replace(a_passed(), gap=(0, 1))],
     "a gap behind a passed one that ends before it begins": [a_passed(1, gap=(1, 0))],
-    "an opening with an infinite rate": [dataclasses.replace(an_opening(), fps=float("inf"))],
+    "an opening with an infinite rate": [structs.replace(an_opening(), fps=float("inf"))],
 }
 
 
@@ -198,7 +199,7 @@ def test_what_is_passed_over_is_counted_marked_and_a_gap(store: Store, harness: 
 
 
 def test_the_interruptions_of_a_session_are_known(store: Store) -> None:
-    gaps = [dataclasses.replace(a_gap(n), reason=GapReason.INTERRUPTED) for n in (1, 12, 3)]
+    gaps = [structs.replace(a_gap(n), reason=GapReason.INTERRUPTED) for n in (1, 12, 3)]
     log = [an_opening(), gaps[0], a_gap(2), gaps[2], a_progress(4, closed=True), gaps[1]]
 
     commit(store, store.take(LOG, 0), log)
@@ -259,7 +260,7 @@ def test_the_best_picture_is_kept_only_where_the_source_keeps_pictures(
     store: Store, harness: Harness, keeps: bool
 ) -> None:
     offered = [(0.4, b"fair"), (0.9, b"best"), (0.6, b"good"), (0.9, b"as good"), (0.99, None)]
-    points = [a_point(i, overall=quality, picture=body) for i, (quality, body) in enumerate(offered, 1)]
+    points = [a_point(i, quality=quality, picture=body) for i, (quality, body) in enumerate(offered, 1)]
     lease = store.take(LOG, 0)
 
     commit(store, lease, [an_opening(keeps_pictures=keeps), *points[:2]])
@@ -275,10 +276,10 @@ def test_of_pictures_as_good_as_each_other_the_first_of_the_log_is_kept(store: S
     log = [
         an_opening(keeps_pictures=True),
         an_opening(session="s2"),
-        a_point(1, event_time=0, overall=0.2, picture=b"worse"),
-        a_point(2, event_time=minute, overall=0.6, picture=b"first"),
-        a_point(3, event_time=1, overall=0.6, picture=b"earlier, said later"),
-        a_point(1, session="s2", event_time=2, overall=0.9, picture=b"not to be kept"),
+        a_point(1, event_time=0, quality=0.2, picture=b"worse"),
+        a_point(2, event_time=minute, quality=0.6, picture=b"first"),
+        a_point(3, event_time=1, quality=0.6, picture=b"earlier, said later"),
+        a_point(1, session="s2", event_time=2, quality=0.9, picture=b"not to be kept"),
     ]
 
     commit(store, store.take(LOG, 0), log)
@@ -350,7 +351,7 @@ def an_entry(rng: np.random.Generator, source: str, session: str, sequence: int)
         source,
         session,
         event_time=int(rng.choice([-5, 0, 59_999_999, 60_000_000, 130_000_000])),
-        overall=float(rng.choice([0.2, 0.4])),
+        quality=float(rng.choice([0.2, 0.4])),
         values=tuple(rng.choice([0.0, 0.25, 0.75, 1.0], 3)),
         picture=[None, b"one", b"two"][rng.integers(3)],
     )

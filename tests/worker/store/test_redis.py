@@ -1,6 +1,5 @@
 """What Redis can do to a store: refuse, forget, fail over, be full, be somebody else's."""
 
-import dataclasses
 import logging
 import re
 import threading
@@ -18,7 +17,7 @@ from contract.errors import BadRequest, BadStore, LogReplaced, StoreTooNew, Stor
 from contract.points import unpack
 from contract.readings import Channel, ChannelKind, Entry, NetVersion, ReadingSchema
 from contract.topics import PARTITIONS
-from tests.worker.examples import SCHEMA, a_gap, a_point, a_progress, an_erasure, an_opening
+from tests.worker.examples import SCHEMA, a_gap, a_point, a_progress, an_erasure, an_opening, with_face
 from tests.worker.store.harness import RedisHarness, fold
 from tests.worker.store.own_redis import OwnRedis
 from tests.worker.store.redis_contents import dumped
@@ -193,7 +192,7 @@ def test_buckets_are_the_sums_of_the_points_and_never_mix_models(
     rng = np.random.default_rng(1)
     times = rng.integers(-70_000_000, 250_000_000, 500)
     points = [
-        a_point(i, event_time=int(at), overall=float(rng.random()), values=tuple(rng.random(3)))
+        a_point(i, event_time=int(at), quality=float(rng.random()), values=tuple(rng.random(3)))
         for i, at in enumerate(times)
     ]
     for begin, schema in ((0, SCHEMA), (200, OTHER_SCHEMA), (300, SCHEMA), (400, OTHER_SCHEMA)):
@@ -228,7 +227,7 @@ def test_a_batch_beyond_one_call_is_applied_in_several(
 ) -> None:
     picture = bytes(CALL_PICTURES // 3)
     log = [an_opening(keeps_pictures=True), *(a_point(i, f"p{i % 3}") for i in range(1, 4 * CALL_ENTRIES))]
-    log += [a_point(4 * CALL_ENTRIES + i, f"q{i}", overall=0.5 + i / 100, picture=picture) for i in range(9)]
+    log += [a_point(4 * CALL_ENTRIES + i, f"q{i}", quality=0.5 + i / 100, picture=picture) for i in range(9)]
     calls: list[int] = []
     real = RedisServer.call
 
@@ -599,7 +598,7 @@ def _an_entry(n: int) -> Entry:
     if n % 250 == 0:
         return an_erasure(f"p{n // 500}")
     picture = bytes(300) if n % 40 == 1 else None
-    return a_point(n, f"p{n // 500}", overall=n % 19 / 20, picture=picture) if n % 97 else a_gap(n)
+    return a_point(n, f"p{n // 500}", quality=n % 19 / 20, picture=picture) if n % 97 else a_gap(n)
 
 
 def _until_killed(server: OwnRedis, harness: RedisHarness, log: Sequence[Entry], after_s: float) -> int:
@@ -648,7 +647,7 @@ def test_an_erasure_by_an_index_that_has_changed_since_it_was_read_is_made_again
 
 
 def test_a_flawed_batch_says_where_it_stands_first(store: RedisStore, lease: Lease) -> None:
-    flawed = [dataclasses.replace(a_point(1), event_time=None)]
+    flawed = [with_face(a_point(1), event_time=None)]
 
     assert commit(store, lease, flawed) is Outcome.REFUSED
     assert commit(store, lease, flawed, begin=3) is Outcome.STALE

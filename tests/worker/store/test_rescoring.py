@@ -10,12 +10,13 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec import structs
 
 from contract.errors import LogReplaced
 from contract.layers import layer_name
 from contract.readings import Entry, NetVersion, Point, ReadingSchema
 from contract.records import Erase
-from tests.worker.examples import SCHEMA, a_gap, a_point, a_progress, an_erasure, an_opening
+from tests.worker.examples import SCHEMA, a_gap, a_point, a_progress, an_erasure, an_opening, with_face
 from tests.worker.store.harness import Contents, Harness, Packed, RedisHarness, SqliteHarness, fold, scripted_redis
 from tests.worker.store.test_every_store import LOG, a_log, a_passed, commit
 from worker.store import Outcome, Rescoring, RescoringStore, Store
@@ -113,7 +114,7 @@ def test_faces_that_the_workers_passed_over_are_not_added(store: AnyStore, harne
 
 
 def test_two_faces_of_a_person_in_one_frame_are_both_read_again(store: AnyStore, harness: Harness) -> None:
-    log = [an_opening(), a_point(1, event_time=7), dataclasses.replace(a_point(2, event_time=7), frame=1)]
+    log = [an_opening(), a_point(1, event_time=7), with_face(a_point(2, event_time=7), frame=1)]
     commit(store, store.take(LOG, 0), log)
 
     rescore(store, store.take_rescoring(LOG, 0, NEWER), log, 0, 3)
@@ -255,8 +256,10 @@ IN_MEMORY = Path("/dev/shm")
 def with_own_people(log: Sequence[Entry]) -> list[Entry]:
     """As ingest names them: nobody appears in two sessions."""
     return [
-        dataclasses.replace(entry, person=f"{entry.person}/{entry.session}")
-        if isinstance(entry, Point | Erase)
+        structs.replace(entry, person=f"{entry.person}/{entry.session}")
+        if isinstance(entry, Erase)
+        else with_face(entry, person=f"{entry.face.person}/{entry.session}")
+        if isinstance(entry, Point)
         else entry
         for entry in log
     ]

@@ -146,8 +146,8 @@ def test_threads_may_share_a_store(store: SqliteStore) -> None:
 def test_nothing_of_the_erased_stays_in_the_files(store: SqliteStore, lease: Lease, path: Path) -> None:
     face = b"a face that must be forgotten " * 200  # longer than a page
     secret = "person-to-be-forgotten"
-    log = [an_opening(keeps_pictures=True), a_point(1, secret, overall=0.4, picture=face)]
-    log += [a_point(2, secret, overall=0.8, picture=face[::-1]), *(a_point(i, secret) for i in range(3, 200))]
+    log = [an_opening(keeps_pictures=True), a_point(1, secret, quality=0.4, picture=face)]
+    log += [a_point(2, secret, quality=0.8, picture=face[::-1]), *(a_point(i, secret) for i in range(3, 200))]
     commit(store, lease, log)
 
     commit(store, lease, [an_erasure(secret)], begin=len(log))

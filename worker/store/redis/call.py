@@ -181,7 +181,7 @@ class Call:
             }
             if added.pictured:
                 person["pictures"] = [
-                    (place[point.source, point.session], repr(float(point.quality.overall)), *self._span(picture))
+                    (place[point.source, point.session], repr(float(point.face.quality)), *self._span(picture))
                     for point, picture in _best(added.pictured)
                 ]
             people.append(person)
@@ -221,7 +221,7 @@ def _best(pictured: Sequence[Point]) -> list[tuple[Point, bytes]]:
     best: dict[SessionKey, Point] = {}
     for point in pictured:
         key = (point.source, point.session)
-        if key not in best or point.quality.overall > best[key].quality.overall:
+        if key not in best or point.face.quality > best[key].face.quality:
             best[key] = point
     return [(point, point.picture or b"") for point in pictured if point is best[point.source, point.session]]
 

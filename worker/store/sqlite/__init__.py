@@ -292,7 +292,7 @@ class SqliteStore:
             "WHERE person = ? AND (picture_quality IS NULL OR picture_quality < ?) "
             "AND EXISTS (SELECT 1 FROM sessions WHERE source = ? AND session = ? AND keeps_pictures)",
             [
-                (point.picture, point.quality.overall, person, point.quality.overall, point.source, point.session)
+                (point.picture, point.face.quality, person, point.face.quality, point.source, point.session)
                 for person, added in people.items()
                 for point in added.pictured
             ],
