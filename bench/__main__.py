@@ -2,15 +2,27 @@
 
 import statistics
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.clips import clips
+from bench.clips import Clip, clips
 from bench.speed import Run, plain_ms, recall_and_false_positives, run_once, stage_ms
 
 ROUNDS = 3
+SPEED_COLUMNS = (
+    "clip",
+    "frames/s",
+    "with start-up",
+    "CPU ms/frame",
+    "× plain",
+    "recall",
+    "false/frame",
+    "peak MiB",
+    "start-up",
+)
 
 
 def speed(console: Console) -> None:
@@ -24,18 +36,13 @@ def speed(console: Console) -> None:
     for _ in range(ROUNDS):
         for clip in made:
             runs[clip.name].append(run_once(clip))
+    console.print(_speed_table(made, runs))
+    console.print(_stage_table({clip.name: stage_ms(clip) for clip in made}))
+
+
+def _speed_table(made: Sequence[Clip], runs: Mapping[str, Sequence[Run]]) -> Table:
     table = Table(title="mien run, whole process, best of 3", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in (
-        "clip",
-        "frames/s",
-        "with start-up",
-        "CPU ms/frame",
-        "× plain",
-        "recall",
-        "false/frame",
-        "peak MiB",
-        "start-up",
-    ):
+    for name in SPEED_COLUMNS:
         table.add_column(name, justify="left" if name == "clip" else "right")
     for clip in made:
         best = min(runs[clip.name], key=lambda run: run.wall_s)
@@ -52,16 +59,18 @@ def speed(console: Console) -> None:
             f"{max(run.peak_mib for run in runs[clip.name]):.0f}",
             f"{statistics.median(run.start_up_s for run in runs[clip.name]):.2f} s",
         )
-    console.print(table)
+    return table
+
+
+def _stage_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
     stages = Table(title="\nCPU ms per frame and stage", title_justify="left", box=None, padding=(0, 2, 0, 0))
     stages.add_column("clip")
-    rows = {clip.name: stage_ms(clip) for clip in made}
     for stage in next(iter(rows.values())):
         stages.add_column(stage, justify="right")
     for name, spent in rows.items():
         whole = sum(spent.values())
         stages.add_row(name, *(f"{ms:.2f} ({ms / whole:.0%})" for ms in spent.values()))
-    console.print(stages)
+    return stages
 
 
 def tracking(console: Console) -> None:

@@ -14,7 +14,7 @@ import typer
 from kafka.errors import KafkaError
 from rich.console import Console
 
-from bench.faults.arena import RunFailed
+from bench.faults.facts import RunFailed
 from bench.faults.report import LONG_FORM, Run, figures, page, read_json, terminal, write_json
 from bench.faults.rows import cases
 from bench.faults.setting import Case, Setting, Stacks

@@ -1,11 +1,10 @@
 """One run: a topic and an empty Redis, producers, workers, and somebody who watches."""
 
 import contextlib
-import itertools
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,16 @@ import msgspec
 import redis
 
 from bench.faults.child import Child
-from bench.faults.kafka import delete_topic, read_all
+from bench.faults.facts import Facts, RunFailed, judged_run
+from bench.faults.kafka import create_run_topics, delete_topic, read_all
 from bench.faults.metrics import Metrics, metrics_at, page_at, sample, sum_of
 from bench.faults.oracle import Said, Stored, judge, stored
 from bench.faults.producer_process import Report
 from bench.faults.report import Run
 from bench.faults.source import Plan, one_source_per_partition
 from bench.faults.watch import Watch
-from contract.topics import PARTITIONS, topics
+from contract.topics import PARTITIONS
 from mien.stack import Stack
-from mien.stack.kafka import create_topics
 from mien.stack.ports import free_port
 
 FLOW_S = 40.0  # for the first commits on every partition
@@ -30,20 +29,6 @@ PATIENCE_S = 90.0  # for the rest of the log to be read
 BOUND_MIB = 512  # of a worker or a producer
 IDLE = 0.3  # of a core, while there is nothing to do but wait
 LEVEL = 50  # records of lag that are none: what is on its way at any moment
-
-
-class RunFailed(Exception):
-    """What the row asks for did not come about; the text says what was seen."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Facts:
-    """What a row measured, beyond what stands in the store."""
-
-    recovery_s: float | None = None
-    drain_s: float | None = None
-    notes: list[str] = field(default_factory=list)
-    flaws: list[str] = field(default_factory=list)  # any of these and the run has not passed
 
 
 class Arena:
@@ -114,9 +99,7 @@ class Arena:
 
     def create_topic(self) -> None:
         """The run's own topics of faces and of what is rejected."""
-        faces, rejected, _ = topics(PARTITIONS)
-        own = [replace(faces, name=self.topic), replace(rejected, name=self.rejected_topic)]
-        create_topics(self.stack.bootstrap, own, self.stack.shape.brokers)
+        create_run_topics(self.stack.bootstrap, self.topic, self.rejected_topic, self.stack.shape.brokers)
 
     def replace_topic(self) -> None:
         """Delete the topic of faces, and make one of the same name."""
@@ -241,29 +224,19 @@ class Arena:
         found = self.stored()
         verdict = judge(found, self.said)
         total = sum_of(self._seen.values())
-        flaws = [*verdict.notes, *self.facts.flaws]
-        return Run(
+        run = Run(
             row=fault[0],
             fault=fault[1],
             seed=self.seed,
             produced=sum(len(each.expected) for each in self.said),
-            committed=verdict.committed,
-            lost=verdict.lost,
-            dup=verdict.dup,
-            wrong=verdict.wrong,
-            marked=verdict.marked,
             fenced=total.fenced,
             stale=total.stale,
             rejected=found.passed["rejected"],
             shed=found.passed["shed"],
-            recovery_s=_rounded(self.facts.recovery_s),
-            drain_s=_rounded(self.facts.drain_s),
             peak_rss_mib=round(max((child.peak_mib for child in self.workers), default=0.0), 1),
             run_s=round(time.monotonic() - self._begun, 1),
-            passed=verdict.clean and not flaws,
-            why="; ".join(flaws)[:1500],
-            notes="; ".join(self.facts.notes),
         )
+        return judged_run(run, verdict, self.facts)
 
     def stored(self) -> Stored:
         """What the store holds now."""
@@ -304,8 +277,7 @@ class Arena:
 
     def expect(self, so: bool, otherwise: str) -> None:
         """Note a flaw unless it is so."""
-        if not so:
-            self.facts.flaws.append(otherwise)
+        self.facts.expect(so, otherwise)
 
     def expect_unready(self) -> None:
         """Every running worker has to say that it is not ready."""
@@ -323,15 +295,6 @@ class Arena:
         beyond = len(self.watch.members) - self._starts
         self.expect(beyond <= 0, f"{beyond} workers were put out of the group, wanted none")
 
-    def longest_pause(self, since: float) -> float:
-        """Seconds between two commits to the same partition, at most."""
-        times = [[at for at, _ in rises if at >= since] for rises in self.watch.rises]
-        return max((later - at for each in times for at, later in itertools.pairwise(each)), default=0.0)
-
     def rejections(self) -> list[bytes]:
         """What the rejected topic holds of this run."""
         return read_all(self.stack.bootstrap, self.rejected_topic)
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)

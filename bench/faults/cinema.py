@@ -18,8 +18,8 @@ from typing import Any
 import redis
 
 from bench.clips import Clip, clips
-from bench.faults.arena import RunFailed
 from bench.faults.child import GRACE_S
+from bench.faults.facts import RunFailed
 from bench.faults.oracle import text, texts
 from bench.faults.report import Run
 from contract.keys import Keys

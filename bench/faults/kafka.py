@@ -3,13 +3,21 @@
 import contextlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions
 
-from mien.stack.kafka import admin
+from contract.topics import PARTITIONS, topics
+from mien.stack.kafka import admin, create_topics
 
 GONE_S = 20.0
+
+
+def create_run_topics(bootstrap: str, faces_name: str, rejected_name: str, brokers: int) -> None:
+    """A run's own topics of faces and of what is rejected."""
+    faces, rejected, _ = topics(PARTITIONS)
+    create_topics(bootstrap, [replace(faces, name=faces_name), replace(rejected, name=rejected_name)], brokers)
 
 
 def delete_topic(bootstrap: str, topic: str) -> None:

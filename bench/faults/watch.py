@@ -1,6 +1,7 @@
 """What can be seen from outside while a fault runs: positions in Redis, ends in Kafka, members of the group, memory."""
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Sequence
@@ -63,6 +64,11 @@ class Watch:
     def lag_between(self, begin: float, end: float) -> int:
         """The largest lag seen in a stretch of time."""
         return max((lag for at, lag in list(self.lags) if begin <= at <= end), default=0)
+
+    def longest_pause(self, since: float) -> float:
+        """Seconds between two commits to the same partition, at most."""
+        times = [[at for at, _ in rises if at >= since] for rises in self.rises]
+        return max((later - at for each in times for at, later in itertools.pairwise(each)), default=0.0)
 
     def _see_store(self) -> None:
         client, url = self._client(), self.redis_url

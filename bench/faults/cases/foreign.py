@@ -8,8 +8,9 @@ from pathlib import Path
 
 from kafka import KafkaProducer
 
-from bench.faults.arena import Arena, RunFailed
+from bench.faults.arena import Arena
 from bench.faults.cases.redis import note_rollback
+from bench.faults.facts import RunFailed
 from bench.faults.kafka import add_partitions, set_topic
 from bench.faults.report import Run
 from bench.faults.setting import Case, Setting

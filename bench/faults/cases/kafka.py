@@ -5,7 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bench.faults.arena import Arena, RunFailed
+from bench.faults.arena import Arena
+from bench.faults.facts import RunFailed
 from bench.faults.kafka import delete_records
 from bench.faults.oracle import Said
 from bench.faults.report import Run

@@ -8,7 +8,8 @@ from typing import Any
 import redis
 
 from bench.faults import disk
-from bench.faults.arena import Arena, RunFailed
+from bench.faults.arena import Arena
+from bench.faults.facts import RunFailed
 from bench.faults.relay import Relay
 from bench.faults.report import Run
 from bench.faults.setting import Case, Setting

@@ -4,7 +4,8 @@ import itertools
 import signal
 import time
 
-from bench.faults.arena import Arena, RunFailed
+from bench.faults.arena import Arena
+from bench.faults.facts import RunFailed
 from bench.faults.report import Run
 from bench.faults.setting import Case, Setting
 from bench.faults.stages import STAGES
@@ -27,7 +28,7 @@ def rebalance(setting: Setting, case: Case) -> Run:
                 break
         since = time.monotonic()
         arena.recovered(since, arena.session_s + 20)
-        arena.facts.notes.append(f"longest pause of a partition {arena.longest_pause(began):.1f} s")
+        arena.facts.notes.append(f"longest pause of a partition {arena.watch.longest_pause(began):.1f} s")
         arena.drained(since, began)
         return arena.finish(case.name)
 
