@@ -1,4 +1,4 @@
-"""`python -m bench [PART…]`: speed, tracking, recall, nets, commits, cluster, memory; all of them without a name."""
+"""`python -m bench [PART…]`: speed, tracking, recall, nets, commits, …, query; all of them without a name."""
 
 import statistics
 import sys
@@ -115,6 +115,13 @@ def memory(console: Console) -> None:
     main()
 
 
+def query(console: Console) -> None:
+    """The query service under load, from SQLite and Redis; needs redis-server for the second."""
+    from bench.query import main
+
+    main(console)
+
+
 PARTS = {
     "speed": speed,
     "tracking": tracking,
@@ -123,6 +130,7 @@ PARTS = {
     "commits": commits,
     "cluster": cluster,
     "memory": memory,
+    "query": query,
 }
 
 

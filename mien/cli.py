@@ -12,6 +12,7 @@ from mien import __version__
 from mien.commands import train as training
 from mien.commands.engine import app as engine_app
 from mien.stack.command import app as stack_app
+from query.__main__ import command as serve_command
 from worker.__main__ import command as worker_command
 
 app = typer.Typer(
@@ -122,12 +123,19 @@ def run(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=SERVER)] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535, rich_help_panel=SERVER)] = 8000,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure", help="Serve everybody who reaches an address beyond loopback.", rich_help_panel=SERVER
+        ),
+    ] = False,
     statistics: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Look at videos, pictures and cameras: a timeline of each person, as a table, a file, an API and a dashboard."""
     from ingest.faces.follow import DETECT_EVERY
     from ingest.settings import IngestSettings
     from mien.run import RunRequest, moment, run_all
+    from query.listen import Listen
 
     request = RunRequest(
         sources=tuple(sources),
@@ -144,8 +152,7 @@ def run(
         nets=tuple(name.strip() for name in nets.split(",") if name.strip()),
         engine=engine,
         serve=serve if serve is not None else out is None,
-        host=host,
-        port=port,
+        listen=Listen(host=host, port=port, insecure=insecure),
         statistics=statistics,
     )
     raise typer.Exit(run_all(request))
@@ -205,20 +212,9 @@ def models() -> None:
     print_models()
 
 
-@app.command()
-def serve(
-    store: Annotated[str, STORE],
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
-) -> None:
-    """Show the dashboard and API of a store until Ctrl-C."""
-    from mien.server import serve_store
-
-    serve_store(store, host, port)
-
-
 app.command("ingest")(ingest_command)
 app.command("worker")(worker_command)
+app.command("serve")(serve_command)
 training.mount(app)
 app.add_typer(engine_app, name="engine")
 app.add_typer(stack_app, name="stack")

@@ -26,8 +26,9 @@ from mien.analysis import Analysis
 from mien.output import Contents, check_writable, write
 from mien.progress import Watch
 from mien.report import print_report
-from mien.server import Server, wait_for_interrupt
 from mien.timelines import timelines
+from query.listen import Listen
+from query.serving import HttpServer, wait_for_interrupt
 from query.store.sqlite import SqliteReader
 from worker.pipeline import Worker
 from worker.reading.nets import engines_of
@@ -49,8 +50,7 @@ class RunRequest:
     nets: tuple[str, ...]
     engine: str  # a word of models.engines.choose.ENGINES
     serve: bool
-    host: str
-    port: int
+    listen: Listen
     statistics: Path | None
 
 
@@ -87,7 +87,7 @@ def run_all(request: RunRequest) -> int:
         worker = Worker(store, reader)
         settings = request.ingest
         if request.serve:
-            server = Server(store_path, request.host, request.port)
+            server = HttpServer(store_path, request.listen)
             stack.callback(server.close)
             note(f"dashboard: {server.url}")
         with _stopped_by_signals(notes) as stop, Watch(notes) as watch:

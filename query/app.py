@@ -1,16 +1,18 @@
 """The query service: a store in, answers over HTTP and a dashboard out."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from query.http.fence import LOOPBACK_HOSTS, Fence
+from query.http.fence import Fence
 from query.http.problems import answer_errors, document_problems
+from query.http.proxies import Proxied
 from query.http.routes import routes
 from query.http.static import dashboard
+from query.listen import Listen
 from query.store import Reader
 from query.store.choose import reader_of
 
@@ -20,30 +22,30 @@ Expressions are what a face shows, not what a person feels. Stretches without a 
 look at them are told apart and never filled in."""
 
 
-def create_app(
-    store: Path | str, *, title: str = "Mien", version: str = "1", allowed_hosts: Sequence[str] | None = LOOPBACK_HOSTS
-) -> FastAPI:
-    """The service over a store, which need not exist yet: until it does, `/readyz` says so.
+def create_app(store: Path | str, *, title: str = "Mien", version: str = "1", listen: Listen | None = None) -> FastAPI:
+    """Return the service over a store, which need not exist yet: until it does, `/readyz` says so.
 
     Args:
         store: a file as `contract.tables` lays it out, or the address of a Redis server; a worker may be writing it.
         title: shown in the OpenAPI document.
         version: of the API document.
-        allowed_hosts: host names that are served, `[…]` for IPv6; None: any, for a service behind a proxy that checks.
+        listen: which host names and proxies to serve; None: this machine's names alone.
+
+    Raises:
+        BadRequest: an address that is none.
     """
-    return app_over(reader_of(store), title=title, version=version, allowed_hosts=allowed_hosts)
+    return app_over(reader_of(store), title=title, version=version, listen=listen)
 
 
-def app_over(
-    reader: Reader, *, title: str = "Mien", version: str = "1", allowed_hosts: Sequence[str] | None = LOOPBACK_HOSTS
-) -> FastAPI:
-    """The service over any store; it closes the reader when it ends."""
+def app_over(reader: Reader, *, title: str = "Mien", version: str = "1", listen: Listen | None = None) -> FastAPI:
+    """Return the service over any store; it closes the reader when it ends."""
 
     @contextlib.asynccontextmanager
     async def closing(_: FastAPI) -> AsyncIterator[None]:
         yield
         reader.close()
 
+    listen = listen or Listen()
     app = FastAPI(
         title=title,
         version=version,
@@ -57,5 +59,6 @@ def app_over(
     answer_errors(app)
     document_problems(app)
     app.add_middleware(GZipMiddleware, minimum_size=16_384, compresslevel=1)
-    app.add_middleware(Fence, hosts=allowed_hosts)
+    app.add_middleware(Fence, listen=listen)
+    app.add_middleware(Proxied, trusted=listen.trusted_proxies, root_path=listen.root_path)
     return app

@@ -4,7 +4,7 @@ A bucket without a reading says why: nothing here turns «no face» into a value
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -77,6 +77,16 @@ def read_page(snapshot: Snapshot, session: Session, wanted: Wanted) -> Page:
     }
     reading = _Reading(snapshot, session, wanted, schemas, channels, sources)
     return reading.points() if wanted.every is None else reading.buckets(wanted.every)
+
+
+def pages(snapshot: Snapshot, session: Session, wanted: Wanted) -> Iterator[Page]:
+    """Yield all of what was asked for, `limit` rows at a time; at least one page."""
+    while True:
+        page = read_page(snapshot, session, wanted)
+        yield page
+        if page.next_time is None:
+            return
+        wanted = replace(wanted, begin=page.next_time)
 
 
 def _union(schemas: dict[str, ReadingSchema], names: tuple[str, ...] | None) -> tuple[Channel, ...]:

@@ -13,10 +13,12 @@ from contract.errors import BadRequest, NotFound
 from contract.labels import ACTION_UNITS, EXPRESSIONS
 from mien.report import print_report
 from mien.timelines import EVER, timelines
+from query.formats.text import csv
 from query.http import bodies, replies
 from query.http.times import event_time, parse_every, parse_time
 from query.store import Person, Session, Snapshot
 from query.store.choose import reader_of, shown
+from query.tables import Column, Kind, Rows, channel_names, table_of, timeline_columns, timeline_table
 from query.timeline import Page, Wanted, read_page
 
 ALL_ROWS = 2**40
@@ -37,19 +39,17 @@ def print_people(store: Path | str, shape: str) -> None:
             return
         by_key = {(session.source, session.id): session for session in sessions}
         people = [
-            replies.person_reply(person, by_key[person.source, person.session], f"/v1/people/{person.id}/picture")
+            replies.person_row(person, by_key[person.source, person.session], f"/v1/people/{person.id}/picture")
             for person in snapshot.people(None, None)
             if (person.source, person.session) in by_key  # one of a newer session waits for the next question
         ]
-        rows = [person.model_dump(mode="json") for person in people]
         if shape == "json":
-            sources = replies.source_replies(sessions, snapshot.headcounts())
-            answer = sources.model_dump(mode="json", by_alias=True) | {"people": rows}
+            answer = replies.source_rows(sessions, snapshot.headcounts()) | {"people": people}
             _write(orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         else:
             columns = ["id", "source", "session", "origin", "first", "last", "points"]
-            lines = [",".join("" if row[name] is None else str(row[name]) for name in columns) for row in rows]
-            _write("\n".join([",".join(columns), *lines, ""]).encode())
+            heads = tuple(Column(name, Kind.TEXT) for name in columns)
+            _write(b"".join(csv(Rows(heads, [table_of(heads, people)]))))
 
 
 def print_timeline(
@@ -86,7 +86,8 @@ def print_timeline(
         if shape == "json":
             _write(bodies.columnar(page, person, session, None, names) + b"\n")
         elif shape == "csv":
-            _write(bodies.csv(page, session, names))
+            heads = timeline_columns(page.every, channel_names(page.channels, names))
+            _write(b"".join(csv(Rows(heads, [timeline_table(page, person, session, heads)]))))
         else:
             _print_table(page, person, session)
 

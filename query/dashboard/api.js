@@ -1,4 +1,4 @@
-// Questions to the service. An error carries the `detail` of its problem document.
+// Questions to the service, at addresses relative to the page: it may lie under the prefix of a proxy. An error carries the `detail` of its problem document.
 export class Refused extends Error {
   constructor(status, detail) {
     super(detail);
@@ -15,7 +15,7 @@ const ask = async (path, signal) => {
   return answer.json();
 };
 
-export const sources = async () => (await ask("/v1/sources")).sources;
+export const sources = async () => (await ask("v1/sources")).sources;
 
 // Everybody in a session, page by page.
 export const people = async (source, session) => {
@@ -23,7 +23,7 @@ export const people = async (source, session) => {
   let cursor = null;
   do {
     const query = new URLSearchParams({ source, limit: 1000, ...(cursor && { cursor }) });
-    const page = await ask(`/v1/people?${query}`);
+    const page = await ask(`v1/people?${query}`);
     found.push(...page.people.filter((person) => person.session === session));
     cursor = page.next;
   } while (cursor);
@@ -31,24 +31,19 @@ export const people = async (source, session) => {
 };
 
 const timelinePath = (person, query) =>
-  `/v1/people/${encodeURIComponent(person)}/timeline?${new URLSearchParams(query)}`;
+  `v1/people/${encodeURIComponent(person)}/timeline?${new URLSearchParams(query)}`;
 
 export const timeline = (person, query, signal) => ask(timelinePath(person, { limit: 100000, ...query }), signal);
 
-export const downloadPath = (person, format) => timelinePath(person, { format, limit: 100000 });
+export const downloadPath = (person, format) => timelinePath(person, format === "csv" ? { format } : { format, limit: 100000 });
 
-// All points as one CSV file, however many pages they take.
+export const picturePath = (person) => `v1/people/${encodeURIComponent(person)}/picture`;
+
+// All points as one CSV file: the service streams it whole, or the download fails.
 export const wholeCsv = async (person) => {
-  let path = downloadPath(person, "csv");
-  const parts = [];
-  while (path) {
-    const answer = await fetch(path);
-    if (!answer.ok) throw new Refused(answer.status, `the service answered ${answer.status}`);
-    const text = await answer.text();
-    parts.push(parts.length ? text.slice(text.indexOf("\n") + 1) : text);
-    path = answer.headers.get("Link")?.match(/<([^>]+)>; rel="next"/)?.[1];
-  }
-  return new Blob(parts, { type: "text/csv" });
+  const answer = await fetch(downloadPath(person, "csv"));
+  if (!answer.ok) throw new Refused(answer.status, `the service answered ${answer.status}`);
+  return answer.blob();
 };
 
 // All points as one JSON document: pages joined, column by column.

@@ -11,7 +11,7 @@ export const face = (person, number, node) => {
   node.replaceChildren();
   if (person.picture) {
     const picture = new Image();
-    picture.src = person.picture;
+    picture.src = api.picturePath(person.id);
     picture.alt = "";
     picture.addEventListener("error", () => node.replaceChildren(String(number)));
     node.append(picture);

@@ -10,15 +10,15 @@ from contract.readings import ChannelKind
 from query.http.replies import gap_rows, origin, since
 from query.http.times import seconds
 from query.store import Person, Session
+from query.tables import DIGITS, plain
 from query.timeline import ModelSpan, Page
 
 _GROUPS = {ChannelKind.EXPRESSION: "expressions", ChannelKind.ACTION_UNIT: "action_units"}
-_DIGITS = 5  # values are stored in steps of 1/65,535
 
 
 def columnar(page: Page, person: Person, session: Session, cursor: str | None, wanted: tuple[str, ...] | None) -> bytes:
     """JSON of `TimelineReply`."""
-    reply = _head(page, person, session, cursor) | _columns(page, session)
+    reply = head(page, person, session, cursor) | _columns(page, session)
     return _json(reply | _channels(page, wanted))
 
 
@@ -26,28 +26,15 @@ def rows(page: Page, person: Person, session: Session, cursor: str | None, wante
     """JSON of `TimelineRows`."""
     table = _table(page, session, wanted)
     lines = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
-    return _json(_head(page, person, session, cursor) | {"rows": lines})
-
-
-def csv(page: Page, session: Session, wanted: tuple[str, ...] | None) -> bytes:
-    """The same rows as text: a header line, then commas; an empty field where there is no value."""
-    table = _table(page, session, wanted)
-    if boxes := table.pop("box_xywh", None):
-        table |= {f"box_{side}": [box[place] for box in boxes] for place, side in enumerate("xywh")}
-    lines = [",".join(table)]
-    lines += [",".join(map(_field, row)) for row in zip(*table.values(), strict=True)]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def _field(value: object) -> str:
-    return "" if value is None or value != value else str(value)
+    return _json(head(page, person, session, cursor) | {"rows": lines})
 
 
 def _json(reply: dict[str, Any]) -> bytes:
     return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _head(page: Page, person: Person, session: Session, cursor: str | None) -> dict[str, Any]:
+def head(page: Page, person: Person, session: Session, cursor: str | None) -> dict[str, Any]:
+    """Return what `TimelineHead` holds."""
     return {
         "person": person.id,
         "source": session.source,
@@ -79,13 +66,13 @@ def _columns(page: Page, session: Session) -> dict[str, Any]:
     """The columns beside the channels."""
     found: dict[str, Any] = {"t": (page.event_time - session.opened_at) / 1e6}
     found |= {"n": page.n, "why": page.why, "frame": page.frame, "box_xywh": page.box_xywh}
-    found["quality"] = np.round(page.quality, _DIGITS)
+    found["quality"] = np.round(page.quality, DIGITS)
     return {name: column for name, column in found.items() if column is not None}
 
 
 def _channels(page: Page, wanted: tuple[str, ...] | None) -> dict[str, dict[str, NDArray[np.float32] | list[None]]]:
     """Channels by kind. A channel that was asked for and that nobody measured is a column of nothing."""
-    by_channel = np.ascontiguousarray(np.round(page.values, _DIGITS).T)  # (channels, rows)
+    by_channel = np.ascontiguousarray(np.round(page.values, DIGITS).T)  # (channels, rows)
     groups: dict[str, dict[str, NDArray[np.float32] | list[None]]] = {group: {} for group in _GROUPS.values()}
     for channel, column in zip(page.channels, by_channel, strict=True):
         groups[_GROUPS[channel.kind]][channel.name] = column
@@ -98,16 +85,8 @@ def _channels(page: Page, wanted: tuple[str, ...] | None) -> dict[str, dict[str,
 
 
 def _table(page: Page, session: Session, wanted: tuple[str, ...] | None) -> dict[str, list[Any]]:
-    """All columns side by side, as plain values. Shortest decimals of 32 bits, as orjson writes them."""
+    """Return all columns side by side, as plain values. Shortest decimals of 32 bits, as orjson writes them."""
     columns = _columns(page, session)
     for group in _channels(page, wanted).values():
         columns |= group
-    return {name: _plain(column) for name, column in columns.items()}
-
-
-def _plain(column: NDArray[Any] | list[Any]) -> list[Any]:
-    if isinstance(column, list):
-        return column
-    if column.dtype == np.float32:
-        column = np.round(column.astype(np.float64), _DIGITS)
-    return column.tolist()  # type: ignore[no-any-return]
+    return {name: plain(column) for name, column in columns.items()}

@@ -1,10 +1,15 @@
-"""What surrounds every answer: which host names are served, and the headers a browser shall obey."""
+"""What surrounds every answer: which host names are served, and the headers a browser obeys."""
 
-from collections.abc import Sequence
+import re
+import socket
+from ipaddress import ip_address
+from urllib.parse import unquote
 
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from query.listen import Listen
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
@@ -29,16 +34,24 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII)
+_ESCAPED = re.compile(r"%(?=2[5Ff])")
+
 
 class Fence:
-    """Serves known host names only, so that no foreign page can reach a loopback service by DNS rebinding.
+    """Serves known host names only, so that no foreign page can reach the service by DNS rebinding.
 
+    A service beyond loopback is reached by its address as well: no name can be rebound to lead a browser there.
     Personal data is never stored on the way: answers that do not say otherwise are `no-store`.
+    HEAD is answered as GET is, without the body.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str] | None) -> None:
+    def __init__(self, app: ASGIApp, listen: Listen) -> None:
         self._app = app
-        self._hosts = None if hosts is None else {host.lower() for host in hosts}
+        self._hosts = {*LOOPBACK_HOSTS, *(host.lower() for host in listen.allowed_hosts)}
+        self._takes_addresses = not listen.is_loopback
+        if not listen.is_loopback:
+            self._hosts |= {socket.gethostname().lower(), listen.host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request behind the fence."""
@@ -53,17 +66,59 @@ class Fence:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        if self._hosts is not None and _host(scope) not in self._hosts:
+        if not self._serves(_host(scope)):
             return await _refuse(scope, send_fenced)
+        scope = dict(scope, path=_path(scope))
+        if scope["method"] == "HEAD":
+            return await _head(self._app, scope, receive, send_fenced)
         return await self._app(scope, receive, send_fenced)
 
+    def _serves(self, host: str | None) -> bool:
+        return host is not None and (host in self._hosts or (self._takes_addresses and _is_address(host)))
 
-def _host(scope: Scope) -> str:
-    """The host name asked for, without its port."""
-    host = Headers(scope=scope).get("host", "").lower()
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
+
+def segment(text: str) -> str:
+    """Return the text of a path segment as `_path` leaves it: `%2F` and `%25` are still escaped there."""
+    return text.replace("%2F", "/").replace("%2f", "/").replace("%25", "%")
+
+
+def _path(scope: Scope) -> str:
+    """Return the path, unquoted but for slashes and percent signs: a slash within an id separates no segments."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None or b"%2" not in raw:
+        return str(scope["path"])
+    return unquote(_ESCAPED.sub("%25", raw.partition(b"?")[0].decode("latin-1")))
+
+
+def _host(scope: Scope) -> str | None:
+    """Return the host name that was sent, without its port; None: that is no host name."""
+    match = _HOST.fullmatch(Headers(scope=scope).get("host", "").lower())
+    return match[1] if match else None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+async def _head(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer as GET does, without the body; a stream is asked for no more than its head."""
+    has_begun = False
+
+    async def send_head(message: Message) -> None:
+        nonlocal has_begun
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
+            has_begun = True
+
+    async def receive_or_leave() -> Message:
+        return {"type": "http.disconnect"} if has_begun else await receive()
+
+    await app(dict(scope, method="GET"), receive_or_leave, send_head)
 
 
 async def _refuse(scope: Scope, send: Send) -> None:

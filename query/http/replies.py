@@ -143,58 +143,54 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-def source_replies(sessions: list[Session], headcounts: Mapping[tuple[str, str], int]) -> SourcesReply:
-    """Sessions, gathered by source; `headcounts` by (source, session)."""
+def source_rows(sessions: list[Session], headcounts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """Return what `SourcesReply` holds: sessions gathered by source; `headcounts` by (source, session)."""
     by_source: dict[str, list[Session]] = {}
     for session in sessions:
         by_source.setdefault(session.source, []).append(session)
-    return SourcesReply(
-        sources=[
-            SourceReply(
-                id=source,
-                uri=runs[-1].uri,
-                people=sum(headcounts.get((source, run.id), 0) for run in runs),
-                sessions=[_session_reply(run, headcounts.get((source, run.id), 0)) for run in runs],
-            )
+    return {
+        "sources": [
+            {
+                "id": source,
+                "uri": runs[-1].uri,
+                "people": sum(headcounts.get((source, run.id), 0) for run in runs),
+                "sessions": [_session_row(run, headcounts.get((source, run.id), 0)) for run in runs],
+            }
             for source, runs in by_source.items()
         ]
-    )
+    }
 
 
-def _session_reply(session: Session, people: int) -> SessionReply:
-    return SessionReply.model_validate(
-        {
-            "id": session.id,
-            "origin": origin(session),
-            "size_wh": session.size_wh,
-            "fps": session.fps,
-            "sample_hz": session.sample_hz,
-            "step": None if session.step is None else seconds(session.step),
-            "frames": session.frames,
-            "looked_at": session.looked_at,
-            "complete_until": since(session, session.complete_until),
-            "closed": session.closed,
-            "keeps_pictures": session.keeps_pictures,
-            "people": people,
-            "gaps": gap_rows(session, session.gaps),
-        }
-    )
+def _session_row(session: Session, people: int) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "origin": origin(session),
+        "size_wh": session.size_wh,
+        "fps": session.fps,
+        "sample_hz": session.sample_hz,
+        "step": None if session.step is None else seconds(session.step),
+        "frames": session.frames,
+        "looked_at": session.looked_at,
+        "complete_until": since(session, session.complete_until),
+        "closed": session.closed,
+        "keeps_pictures": session.keeps_pictures,
+        "people": people,
+        "gaps": gap_rows(session, session.gaps),
+    }
 
 
-def person_reply(person: Person, session: Session, picture: str) -> PersonReply:
-    """A person; `picture` is the path under which a picture would be found."""
-    return PersonReply.model_validate(
-        {
-            "id": person.id,
-            "source": person.source,
-            "session": person.session,
-            "origin": origin(session),
-            "first": since(session, person.first_time),
-            "last": since(session, person.last_time),
-            "points": person.points,
-            "picture": picture if person.has_picture and session.keeps_pictures else None,
-        }
-    )
+def person_row(person: Person, session: Session, picture: str) -> dict[str, Any]:
+    """Return what `PersonReply` holds; `picture` is the path under which a picture would be found."""
+    return {
+        "id": person.id,
+        "source": person.source,
+        "session": person.session,
+        "origin": origin(session),
+        "first": since(session, person.first_time),
+        "last": since(session, person.last_time),
+        "points": person.points,
+        "picture": picture if person.has_picture and session.keeps_pictures else None,
+    }
 
 
 def gap_rows(session: Session, gaps: tuple[GapSpan, ...]) -> list[dict[str, Any]]:

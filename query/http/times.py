@@ -19,8 +19,10 @@ SECOND_US = 1_000_000
 FARTHEST_S = 1e9  # 31 years after the first frame; Unix times of today lie beyond it
 SHORTEST_EVERY_US = 1_000
 LONGEST_EVERY_US = 366 * 86_400 * SECOND_US
-_UNITS_US = {"": SECOND_US, "ms": 1_000, "s": SECOND_US, "m": 60 * SECOND_US, "h": 3_600 * SECOND_US}
-_EVERY = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|s|m|h|)", re.ASCII)
+_UNITS_US = {"": SECOND_US, "ms": 1_000, "s": SECOND_US, "m": 60 * SECOND_US}
+_UNITS_US |= {"h": 3_600 * SECOND_US, "d": 86_400 * SECOND_US}
+_EVERY = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|s|m|h|d|)", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # float() takes 1_000, nan and ١٢ as well
 _UNQUOTED_PLUS = re.compile(r"(T[\d:.,]+) (\d\d:?\d\d)")
 
 
@@ -40,10 +42,9 @@ def parse_time(text: str, name: str) -> float | datetime:
     Raises:
         BadRequest: neither, or so far away that another unit must have been meant.
     """
-    try:
-        number = float(text)
-    except ValueError:
+    if not _NUMBER.fullmatch(text):
         return _parse_instant(text, name)
+    number = float(text)
     if not math.isfinite(number) or abs(number) > FARTHEST_S:
         raise BadRequest(
             f"{name}={text[:40]}: a number is seconds since the first frame, at most {FARTHEST_S:.0f}; "
@@ -93,7 +94,7 @@ def parse_every(text: str) -> int:
         exact = Decimal("NaN")
     if exact.is_nan() or exact != exact.to_integral_value() or not SHORTEST_EVERY_US <= exact <= LONGEST_EVERY_US:
         raise BadRequest(
-            f"every={text[:40]!r} is not a length from 1ms to 366 days, such as 0.2s, 500ms, 1m, 1h or 0.2"
+            f"every={text[:40]!r} is not a length from 1ms to 366 days, such as 0.2s, 500ms, 1m, 1h, 1d or 0.2"
         )
     return int(exact)
 

@@ -13,6 +13,7 @@ import pytest
 
 from contract.errors import BadStore
 from contract.labels import EXPRESSIONS, GapReason
+from query.store import Reader
 from query.store.sqlite import SqliteReader
 from query.timeline import EmptyReason
 from tests.query.conftest import Get, asking
@@ -191,8 +192,8 @@ def test_all_formats_tell_the_same(get: Get, every: str) -> None:
 def test_an_empty_value_is_an_empty_field(get: Get) -> None:
     text = get("/v1/people/r/timeline?every=1s&to=2&channels=fear&format=csv").text
 
-    assert text.splitlines()[0] == "t,n,why,quality,fear"
-    assert text.splitlines()[2] == "1.0,0,source_down,,"
+    assert text.splitlines()[0] == "source,session,person,t,n,why,quality,fear"
+    assert text.splitlines()[2] == "door,s1,r,1.0,0,source_down,,"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,12 @@ def test_an_empty_value_is_an_empty_field(get: Get) -> None:
         ("/v1/people/p/timeline?limit=0", "limit"),
         ("/v1/people/p/timeline?format=xml", "format"),
         ("/v1/people/p/timeline?cursor=zzz", "cursor"),
-        ("/v1/people?limit=1001", "limit"),
+        ("/v1/people?limit=10001", "limit"),
+        ("/v1/people?limit=1_0", "whole number"),  # Python reads it as 10; nobody means it
+        ("/v1/people/p/timeline?from=1_0", "from='1_0'"),
+        ("/v1/people/p/timeline?from=1&from=2", "'from' is given more than once"),
+        ("/v1/people/p?from=1", "from"),
+        ("/v1/sources?source=clip", "source"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_words(get: Get, path: str, words: str) -> None:
@@ -268,6 +274,41 @@ def test_an_id_with_blanks_and_signs_is_found_by_its_quoted_name(store: Store, g
     assert download.headers["content-disposition"] == 'attachment; filename="h-ns-1-41-.csv"'
 
 
+@pytest.mark.parametrize("odd", ["a/b", "a%2Fb", "/", "a//b", "%", "%25", "a/timeline", "é/ß"])
+def test_an_id_with_slashes_and_percent_signs_is_found_by_its_quoted_name(store: Store, get: Get, odd: str) -> None:
+    store.session("odd", pictures=True)
+    store.person(odd, every_frame(3), shares(3), source="odd", picture=JPEG)
+
+    person = get("/v1/people?source=odd").json()["people"][0]
+
+    path = f"/v1/people/{urllib.parse.quote(odd, safe='')}"
+    assert person["picture"] == f"{path}/picture"
+    assert get(path).json()["id"] == odd
+    assert get(person["picture"]).content == JPEG
+    assert get(f"{path}/timeline").json()["person"] == odd
+
+
+def test_rows_without_a_limit_are_all_there_is(store: Store, get: Get) -> None:
+    store.session("long", complete_until=1_000 * SECOND)
+    store.person("long", every_frame(25_000), shares(25_000), source="long")
+
+    whole = get("/v1/people/long/timeline?format=csv&channels=fear,AU12")
+    cut = get("/v1/people/long/timeline?format=csv&limit=10000")
+
+    lines = list(csv.DictReader(io.StringIO(whole.text)))
+    assert [line["t"] for line in lines] == [str(round(0.04 * frame, 2)) for frame in range(25_000)]
+    assert {line["AU12"] for line in lines} == {""}
+    assert "link" not in whole.headers
+    assert (len(cut.text.splitlines()), "link" in cut.headers) == (10_001, True)
+
+
+def test_head_is_get_without_the_body(get: Get, reader: Reader) -> None:
+    for path in ("/v1/people/p/timeline", "/v1/people/p/timeline?format=csv", "/healthz", "/v1/people/nobody", "/"):
+        full, head = get(path), asking(reader, "HEAD")(path)
+        assert (head.status_code, head.content) == (full.status_code, b"")
+        assert head.headers["content-type"] == full.headers["content-type"]
+
+
 @pytest.mark.parametrize(("path", "status"), [("/v1/people/nobody", 404), ("/v2", 404), ("/v1/people?x=1", 422)])
 def test_errors_are_problem_details(get: Get, path: str, status: int) -> None:
     answer = get(path)
@@ -319,7 +360,20 @@ def test_every_answer_carries_the_headers_a_browser_shall_obey(get: Get) -> None
         assert path == "/" or headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil:8000", "[::2]", "10.0.0.1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil:8000",
+        "[::1].evil.com",
+        "localhost:80:80",
+        "a@localhost",
+        "",
+        "[::2]",
+        "10.0.0.1",
+    ],
+)
 def test_a_foreign_host_name_is_refused(get: Get, host: str) -> None:
     for path in ROUTES:
         answer = get(path, Host=host)
@@ -344,7 +398,7 @@ def test_big_answers_are_packed_for_those_who_ask(get: Get) -> None:
 
 def test_the_chart_library_is_served_from_its_package_and_kept_by_the_browser(get: Get) -> None:
     page = get("/").text
-    path = page[page.index("/dashboard/plotly-") :].partition('"')[0]
+    path = page[page.index("dashboard/plotly-") :].partition('"')[0]
     first = get(path, **{"Accept-Encoding": "gzip"})
     again = get(path, **{"If-None-Match": first.headers["etag"]})
 

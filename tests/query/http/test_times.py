@@ -18,6 +18,7 @@ from query.http.times import cursor_of, event_time, instant, parse_cursor, parse
         ("1h", 3_600_000_000),
         ("0.040001", 40_001),
         ("1ms", 1_000),
+        ("1d", 86_400_000_000),
     ],
 )
 def test_a_length_is_read_exactly(text: str, us: int) -> None:
@@ -25,7 +26,8 @@ def test_a_length_is_read_exactly(text: str, us: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "-1s", "1d", "nan", "inf", "1e3", "0.5ms", "0.0000001", "367000h", "1 m", "٣s", "9" * 30]
+    "text",
+    ["", "0", "-1s", "1w", "nan", "inf", "1e3", "0.5ms", "0.0000001", "367000h", "367d", "1_0", "1 m", "٣s", "9" * 30],
 )
 def test_a_length_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BadRequest, match="every="):
@@ -64,6 +66,9 @@ def test_a_date_for_a_source_without_one_is_refused() -> None:
         "yesterday",
         "",
         "\x00",
+        "1_000",
+        "١٢",
+        "0x10",
     ],
 )
 def test_other_units_are_refused_and_not_guessed(text: str) -> None:

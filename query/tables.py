@@ -1,0 +1,116 @@
+"""Rows of an answer as named columns with their kinds and units: what every row format is written from."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.readings import Channel
+from query.store import Person, Session
+from query.timeline import Page
+
+DIGITS = 5  # values are stored in steps of 1/65,535
+Cells = NDArray[Any] | Sequence[Any]
+
+
+class Kind(StrEnum):
+    """What the cells of a column are."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"  # 64 bits
+    SHARE = "share"  # 32 bits, rounded to DIGITS; NaN: no value
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The head of a column."""
+
+    name: str
+    kind: Kind
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Some rows: (n,) cells under every column; a cell without a value is None or NaN."""
+
+    columns: tuple[Column, ...]
+    cells: tuple[Cells, ...]
+
+    def __len__(self) -> int:
+        return len(self.cells[0]) if self.cells else 0
+
+    def plain(self) -> list[list[Any]]:
+        """Return the columns as plain values, without NaN; numbers of 32 bits as their shortest decimals."""
+        return [plain(cells) for cells in self.cells]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of any number, in tables that all have these columns.
+
+    `metadata` says what a file of them must not lose: nets, versions, settings; JSON values.
+    """
+
+    columns: tuple[Column, ...]
+    tables: Iterable[Table]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def table_of(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the rows, each a mapping from the names of columns, as a table."""
+    return Table(tuple(columns), tuple([row.get(column.name) for row in rows] for column in columns))
+
+
+_HEAD = (Column("source", Kind.TEXT), Column("session", Kind.TEXT), Column("person", Kind.TEXT))
+_T = Column("t", Kind.NUMBER, "seconds since the first frame")
+_BUCKET = (_T, Column("n", Kind.INTEGER, "readings"), Column("why", Kind.TEXT))
+_BOX = tuple(Column(name, Kind.SHARE, "px of the upright picture") for name in ("x", "y", "width", "height"))
+_POINT = (_T, Column("frame", Kind.INTEGER), *_BOX)
+_QUALITY = Column("quality", Kind.SHARE, "0..1")
+
+
+def timeline_columns(every: int | None, channels: Iterable[str]) -> tuple[Column, ...]:
+    """Return the columns of a timeline's rows: of points, or of buckets."""
+    fixed = _POINT if every is None else _BUCKET
+    return (*_HEAD, *fixed, _QUALITY, *(Column(name, Kind.SHARE, "0..1") for name in channels))
+
+
+def timeline_table(page: Page, person: Person, session: Session, columns: tuple[Column, ...]) -> Table:
+    """Return a page as rows under these columns; a channel that no net of the page measured has no values."""
+    rows = len(page.event_time)
+    found: dict[str, Cells] = {"source": [session.source] * rows, "session": [session.id] * rows}
+    found |= {"person": [person.id] * rows, "t": (page.event_time - session.opened_at) / 1e6, "quality": page.quality}
+    found |= {
+        name: cells for name, cells in (("n", page.n), ("why", page.why), ("frame", page.frame)) if cells is not None
+    }
+    if page.box_xywh is not None:
+        found |= {column.name: page.box_xywh[:, place] for place, column in enumerate(_BOX)}
+    found |= {channel.name: page.values[:, place] for place, channel in enumerate(page.channels)}
+    return Table(columns, tuple(found.get(column.name, [None] * rows) for column in columns))
+
+
+def channel_names(measured: Iterable[Channel], wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the channels of a table: those asked for, else those measured."""
+    return tuple(wanted) if wanted is not None else tuple(channel.name for channel in measured)
+
+
+def chunks(table: Table, rows: int) -> Iterator[Table]:
+    """Return the table in pieces of at most so many rows."""
+    for begin in range(0, max(1, len(table)), rows):
+        yield Table(table.columns, tuple(cells[begin : begin + rows] for cells in table.cells))
+
+
+def plain(cells: Cells) -> list[Any]:
+    """Return cells as plain values; NaN as None, numbers of 32 bits as their shortest decimals."""
+    if not isinstance(cells, np.ndarray):
+        return [None if each != each else each for each in cells]
+    if cells.dtype.kind != "f":
+        return list(cells.tolist())
+    if cells.dtype == np.float32:
+        cells = np.round(cells.astype(np.float64), DIGITS)
+    return [None if each != each else each for each in cells.tolist()]
