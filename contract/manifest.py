@@ -6,13 +6,11 @@ fits this machine and names the hash of the very bytes handed over.
 
 import hashlib
 import hmac
-import os
-import tempfile
 from pathlib import Path
 
 import msgspec
 
-from contract.errors import BadOutput, EngineDoesNotFit
+from contract.errors import EngineDoesNotFit
 from contract.model_card import Measurement
 
 
@@ -88,33 +86,3 @@ def signed(manifest: Manifest, key: bytes) -> Manifest:
 def is_signed(manifest: Manifest, key: bytes) -> bool:
     """Does the signature match the key? Always true where the site has no key."""
     return not key or hmac.compare_digest(manifest.signature, signed(manifest, key).signature)
-
-
-def write_manifest(manifest: Manifest, path: Path) -> None:
-    """Write indented JSON; the file is there whole or not at all."""
-    write_whole(path, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-
-
-def write_whole(path: Path, body: bytes) -> None:
-    """Write the file so that a reader sees the old or the new one, also after a crash.
-
-    Raises:
-        BadOutput: the folder cannot be written, or the disk is full.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise BadOutput(f"{path}: cannot be written ({error.strerror})") from error
-    draft = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(0o644)  # mkstemp gives 0600; plans are read by other users of the machine
-        draft.replace(path)
-    except OSError as error:
-        raise BadOutput(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        draft.unlink(missing_ok=True)

@@ -37,6 +37,7 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     limits: str
     source: str = ""
     precision: str = "fp32"
+    weight_bits: int = 8  # of an int8 net; weights of 7 bits cannot saturate a processor without VNNI
     temperature: float = 1.0  # logits are divided by it before softmax or sigmoid
     measurements: tuple[Measurement, ...] = ()
 
@@ -56,11 +57,6 @@ def read_card(path: Path) -> ModelCard:
         return msgspec.json.decode(path.read_bytes(), type=ModelCard)
     except (OSError, msgspec.MsgspecError) as error:
         raise BadModel(f"{path}: no readable model card ({error})") from error
-
-
-def write_card(card: ModelCard, path: Path) -> None:
-    """Write the card as indented JSON."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
 
 
 def weights_of(card: ModelCard, folder: Path) -> bytes:

@@ -79,7 +79,7 @@ class CenterFace:
         self.input_long_side = input_long_side
         self.threshold = threshold
         card = read_card(folder / ("centerface.int8.json" if precision == "int8" else "centerface.json"))
-        self._session = open_session(weights_of(card, folder), threads, card.name)
+        self._session = open_session(weights_of(card, folder), threads, card.name, card.weight_bits)
 
     def __call__(self, frame_rgb: Image) -> list[Detection]:
         """Faces with at least the threshold's score, strongest first."""

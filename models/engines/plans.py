@@ -21,13 +21,12 @@ from contract.manifest import (
     plan_key,
     read_manifest,
     signed,
-    write_manifest,
-    write_whole,
 )
 from contract.model_card import Measurement, ModelCard, weights_of
 from models.engines.building import Watch, build_plan
 from models.engines.cuda import Gpu
 from models.engines.library import Library
+from runtime.files import write_whole
 
 SUFFIX = ".plan.json"
 _AMPERE = (8, 0)
@@ -235,6 +234,15 @@ def make_plan(
     if after:
         write_whole(timings, hashlib.sha256(after).digest() + after)
     return Trusted(manifest, body), False
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write indented JSON, whole or not at all.
+
+    Raises:
+        BadOutput: the folder cannot be written, or the disk is full.
+    """
+    write_whole(path, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
 
 
 def _timing_file(folder: Path, recipe: Recipe) -> Path:

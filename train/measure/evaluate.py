@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from contract.errors import BadRequest, UnknownNet
-from contract.model_card import read_card, write_card
+from contract.model_card import read_card
 from ingest.faces.align import TEMPLATE, cut
 from models import zoo
 from models.engines.onnx import OnnxEngine
+from models.zoo import write_card
 from train.data import kind_of, read
 from train.data.faceset import FaceSet, is_set, open_set
 from train.data.labels import labels_of

@@ -13,11 +13,12 @@ from onnxruntime.quantization import CalibrationMethod
 
 from contract.errors import BadModel, BadRequest
 from contract.labels import ACTION_UNITS, EXPRESSIONS
-from contract.manifest import write_whole
-from contract.model_card import Measurement, ModelCard, weights_of, write_card
+from contract.model_card import Measurement, ModelCard, weights_of
 from models.engines.crops import noise
 from models.nets import build, entry, options
 from models.nets.reference_weights import load_reference_weights
+from models.zoo import write_card
+from runtime.files import write_whole
 from train.learn.checkpoint import WEIGHTS
 from train.learn.tensors import read_tensors
 from train.ship.export import TOLERANCE, Normalisation, export, logits_of, serving_graph, store_whole
@@ -179,6 +180,7 @@ def calibrated(card: ModelCard, folder: Path, out: Path, crops: Crops, command: 
         Measurement("largest difference of a logit from fp32", made.largest_difference, data, command),
         Measurement("bytes per byte of fp32", made.model.ByteSize() / model.ByteSize(), card.file, command),
     )
+    card = msgspec.structs.replace(card, weight_bits=made.attempt.weight_bits)
     return _write(made.model, card, "int8", out, numbers)
 
 

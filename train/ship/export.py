@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from contract.errors import BadModel
-from contract.manifest import write_whole
-from contract.model_card import Measurement, ModelCard, write_card
+from contract.model_card import Measurement, ModelCard
 from models.engines.choose import program_card
-from models.engines.onnx import EXACT_INT8
+from models.engines.onnx import EXACT_INT8, SATURATING_BITS
 from models.engines.torch import open_program
+from models.zoo import write_card
+from runtime.files import write_whole
 
 OPSET = 20
 MOST = 4096  # crops per batch; a bound makes the exporter's shape reasoning simpler
@@ -195,16 +196,22 @@ def _quietly() -> Iterator[None]:
 
 
 def logits_of(
-    model: onnx.ModelProto, crops: NDArray[np.uint8], batch: int = 32, literally: bool = False
+    model: onnx.ModelProto,
+    crops: NDArray[np.uint8],
+    batch: int = 32,
+    literally: bool = False,
+    weight_bits: int = SATURATING_BITS,
 ) -> NDArray[np.float32]:
-    """First output of the model on the CPU, (N, labels).
+    """Return the model's first output on the CPU, (N, labels), for crops (N, edge, edge, 3).
 
-    `literally` runs node by node, without ONNX Runtime's rewriting: it gets eight bits between fp16 wrong (seen with
-    1.31: logits off by 0.75 on average, 0.03 without) and fails on fp8.
+    Runs as a worker does with weights of so many bits (`models.engines.onnx`). `literally` runs node by node, without
+    ONNX Runtime's rewriting: it gets eight bits between fp16 wrong (seen with 1.31: logits off by 0.75 on average,
+    0.03 without) and fails on fp8.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.add_session_config_entry(*EXACT_INT8)
+    if weight_bits >= SATURATING_BITS:
+        options.add_session_config_entry(*EXACT_INT8)
     if literally:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import BadModel
-from contract.manifest import write_whole
-from contract.model_card import Measurement, ModelCard, weights_of, write_card
+from contract.model_card import Measurement, ModelCard, weights_of
 from models.engines.crops import noise
 from models.engines.onnx import open_session
+from models.zoo import write_card
+from runtime.files import write_whole
 from train.data.faceset import FaceSet
 from train.learn.checkpoint import WeightsNote, read_weights
 from train.measure.evaluate import chosen_split, contestant, crops, evaluate
@@ -126,7 +127,7 @@ def _worth(judged: dict[str, Any]) -> dict[str, float | None]:
 
 def time_per_crop(card: ModelCard, folder: Path, some: NDArray[np.uint8], command: str) -> Measurement:
     """Milliseconds of one core per crop: CPU time, so that other work on the machine counts little."""
-    session = open_session(weights_of(card, folder), 1, card.name)
+    session = open_session(weights_of(card, folder), 1, card.name, card.weight_bits)
     name, times = session.get_inputs()[0].name, []
     for _ in range(ROUNDS):
         begun = time.process_time()

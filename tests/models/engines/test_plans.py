@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from contract.errors import EngineDoesNotFit
-from contract.manifest import Batches, read_manifest, write_manifest
+from contract.manifest import Batches, read_manifest
 from models.engines.building import recipe_for
-from models.engines.plans import SUFFIX, make_plan, plan_body, trusted_plan
+from models.engines.plans import SUFFIX, make_plan, plan_body, trusted_plan, write_manifest
 from models.engines.tensorrt import open_tensorrt
 
 
