@@ -7,6 +7,7 @@ import sys
 from contract.errors import MienError
 from contract.exit_codes import BAD_INPUT, INTERRUPTED
 from mien.cli import app
+from runtime.printing import printable
 
 
 def main() -> None:
@@ -14,7 +15,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except MienError as error:
-        print(f"mien: {error}", file=sys.stderr)
+        print(f"mien: {printable(str(error))}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except OSError as error:
         if error.errno != errno.ENOSPC:

@@ -14,7 +14,7 @@ from ingest.sources import Source
 from mien.progress import Standing, Watch
 from runtime.bus import BusClosed, InProcessBus
 from worker.pipeline import Worker
-from worker.store.sqlite import SqliteStore
+from worker.store import Store
 
 POLL_S = 0.1
 
@@ -30,11 +30,11 @@ class Analysis:
     sources: list[Source]
     settings: IngestSettings
     new_follower: Callable[[Source], Following]
-    store: SqliteStore
+    store: Store
     stop: threading.Event
     sessions: list[tuple[str, str]] = field(default_factory=list)  # (source, session) in the order of opening
     known: list[str] = field(default_factory=list)  # sources that an earlier run had finished
-    failures: list[BadSource] = field(default_factory=list)
+    failures: dict[str, BadSource] = field(default_factory=dict)  # by source
     frames: int = 0
     faces: int = 0
     first_frame_at: float | None = None  # monotonic s
@@ -85,7 +85,7 @@ class Analysis:
             if self.stop.is_set():
                 break
             tally = Tally()
-            standing = Standing(source.id)
+            standing = Standing(source.shown)
             new_follower = partial(self.new_follower, source)
             records = records_of(source, self.settings, new_follower, stored=self._stored, stop=self.stop, tally=tally)
             try:
@@ -94,7 +94,7 @@ class Analysis:
                     standing.frames, standing.total, standing.faces = tally.frames, tally.frames_expected, tally.faces
                     watch.show(standing)
             except BadSource as failure:
-                self.failures.append(failure)
+                self.failures[source.id] = failure
             watch.forget(standing)
             self.frames, self.faces = self.frames + tally.frames, self.faces + tally.faces
         self.ingest_cpu_s += time.thread_time() - began

@@ -48,9 +48,15 @@ def run(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE…", help="Videos, pictures, folders of them, or rtsp:// cameras.", show_default=False
+            metavar="SOURCE…",
+            help="Videos, pictures, folders of them, or rtsp:// cameras; NAME=FILE calls one NAME.",
+            show_default=False,
         ),
     ],
+    name: Annotated[
+        str | None, typer.Option(help="What to call the only source.", show_default=False, metavar="NAME")
+    ] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Look into the folders of folders too.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -139,6 +145,8 @@ def run(
 
     request = RunRequest(
         sources=tuple(sources),
+        name=name,
+        recursive=recursive,
         out=out,
         store=store,
         ingest=IngestSettings(

@@ -21,19 +21,25 @@ from contract.errors import BadOutput, BadRequest, BadStore
 from contract.exit_codes import BAD_INPUT, DONE, INTERRUPTED
 from ingest.followers import follower_factory
 from ingest.settings import IngestSettings
-from ingest.sources import sources_of
+from ingest.sources import Asked, Source, asked_for
+from mien.again import Reread, engines_for, rereads
 from mien.analysis import Analysis
 from mien.output import Contents, check_writable, write
 from mien.progress import Watch
 from mien.report import print_report
 from mien.timelines import timelines
+from mien.unseen import lines_of, unseen_of
+from models.engines import Engine
 from query.listen import Listen
 from query.serving import HttpServer, wait_for_interrupt
 from query.store.sqlite import SqliteReader
+from runtime.printing import printable
 from worker.pipeline import Worker
 from worker.reading.nets import engines_of
 from worker.reading.reader import Reader
+from worker.store import Store
 from worker.store.sqlite import SqliteStore
+from worker.store.sqlite.again import ReadAgain
 
 Note = Callable[[str], None]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,6 +50,8 @@ class RunRequest:
     """What the user asked for."""
 
     sources: tuple[str, ...]
+    name: str | None  # of the only source
+    recursive: bool
     out: Path | None
     store: Path | None
     ingest: IngestSettings
@@ -69,56 +77,107 @@ def moment(text: str) -> int:
     return (instant - EPOCH) // timedelta(microseconds=1)
 
 
+@dataclass(slots=True)
+class _Run:
+    """What the steps of one run share."""
+
+    request: RunRequest
+    asked: Asked
+    engines: list[Engine]
+    store: SqliteStore
+    store_path: Path
+    stop: threading.Event
+    note: Note
+
+    def look(self, watch: Watch) -> tuple[Analysis, Worker]:
+        """Look at what is not stored yet, then read again what lacks a net that was asked for."""
+        worker = Worker(self.store, Reader(self.engines))
+        analysis = self._analysis(list(self.asked.sources), self.store)
+        analysis.run(worker, watch)
+        files = {source.id for source in self.asked.sources if not source.live}
+        with closing(SqliteReader(self.store_path)) as reader, reader.snapshot() as snapshot:
+            stored = [key for key in analysis.sessions if key[0] in files]
+            groups, foreign = rereads(snapshot, stored, self.engines)
+        for each in foreign:
+            self.note(each.line(self._name(each.session[0])))
+        for reread in groups:
+            self._read_again(reread, watch)
+        return analysis, worker
+
+    def _read_again(self, reread: Reread, watch: Watch) -> None:
+        wanted = {source for source, _ in reread.sessions}
+        names = ", ".join(map(self._name, sorted(wanted)))
+        if not self.stop.is_set():
+            self.note(f"{names}: stored without {', '.join(reread.missing)}; reading the video again")
+            reader = Reader(engines_for(reread, self.engines, self.request.engine))
+            again = ReadAgain(self.store, reader.schema)
+            sources = [source for source in self.asked.sources if source.id in wanted]
+            self._analysis(sources, again).run(Worker(again, reader), watch)
+        if self.stop.is_set():
+            self.note(f"{names}: stopped before all was read by {', '.join(reread.missing)}; run it again to go on")
+
+    def _analysis(self, sources: list[Source], store: Store) -> Analysis:
+        settings = self.request.ingest
+        return Analysis(sources, settings, follower_factory(settings), store, self.stop)
+
+    def _name(self, source: str) -> str:
+        return next(each.shown for each in self.asked.sources if each.id == source)
+
+
 def run_all(request: RunRequest) -> int:
-    """Look at all sources, then write and show what was found; the exit code."""
+    """Look at all sources, then write and show what was found; the exit code.
+
+    Raises:
+        MienError: nothing can be looked at, or the store or the output cannot be written.
+    """
     began = time.monotonic()
     cv2.setNumThreads(1)  # ingest and worker have a thread each; OpenCV's pool only costs them
     screen, notes = Console(highlight=False), Console(stderr=True, highlight=False)
     note = partial(notes.print, markup=False, soft_wrap=True)  # names of files may look like markup, «[x264]»
-    sources = sources_of(request.sources)
+    asked = asked_for(request.sources, name=request.name, recursive=request.recursive)
     if request.out is not None:
         check_writable(request.out)
     with ExitStack() as stack:
         engines = engines_of(request.nets, request.engine)
-        reader = Reader(engines)
         store_path = request.store or stack.enter_context(_fleeting_store())
         store = SqliteStore(store_path)
         stack.callback(store.close)
-        worker = Worker(store, reader)
-        settings = request.ingest
         if request.serve:
             server = HttpServer(store_path, request.listen)
             stack.callback(server.close)
             note(f"dashboard: {server.url}")
         with _stopped_by_signals(notes) as stop, Watch(notes) as watch:
-            analysis = Analysis(sources, settings, follower_factory(settings), store, stop)
-            analysis.run(worker, watch)
+            analysis, worker = _Run(request, asked, engines, store, store_path, stop, note).look(watch)
         contents = _contents(store_path, analysis.sessions)
-        _give(request, analysis, contents, screen, note)
+        _give(request, asked, analysis, contents, screen, note)
         if request.statistics is not None:
             request.statistics.write_bytes(orjson.dumps(analysis.statistics(worker, began)))
         if stop.is_set():
             kept = request.store or request.out
-            note(
-                f"stopped: what was looked at is {f'kept in {kept}' if kept else 'above'}, the rest is marked as a gap"
-            )
+            note(f"stopped: what was looked at is {f'kept in {kept}' if kept else 'above'}, the rest is a gap")
         elif request.serve and contents:
             note("Ctrl-C ends it")
             wait_for_interrupt()
         return BAD_INPUT if analysis.failures else INTERRUPTED if stop.is_set() else DONE
 
 
-def _give(request: RunRequest, analysis: Analysis, contents: Contents, screen: Console, note: Note) -> None:
-    """Write the file, print the table, and say what was not looked at, whatever the disk or a closed pipe refuses."""
+def _give(
+    request: RunRequest, asked: Asked, analysis: Analysis, contents: Contents, screen: Console, note: Note
+) -> None:
+    """Write the file, print the table and name what was not looked at, whatever the disk or a closed pipe refuses."""
+    unseen = unseen_of(asked, {source for source, _ in analysis.sessions}, analysis.failures)
     try:
         if request.out is not None:
             write(request.out, contents)  # before anything is printed: the reader of a pipe may have gone
         print_report(screen, contents)
     finally:
-        for name in analysis.known:
-            note(f"{name}: already analysed with these settings; taken from {request.store}")
-        for failure in analysis.failures:
-            note(f"mien: {failure}")
+        names = {source.id: source.shown for source in asked.sources}
+        for source in analysis.known:
+            note(f"{names[source]}: already analysed with these settings; taken from {request.store}")
+        for line in lines_of(unseen):
+            note(line)
+        for failure in analysis.failures.values():
+            note(f"mien: {printable(str(failure))}")
     for path in filter(None, (request.out, request.store)):
         note(f"written: {path}")
 

@@ -98,6 +98,34 @@ def test_the_same_video_twice_into_one_store_adds_nothing(mien, face_clip, tmp_p
     assert listed.splitlines()[1].endswith(",50")
 
 
+def test_a_net_more_over_a_store_gives_its_channels_and_doubles_nobody(mien, face_clip, tmp_path):
+    run = ("run", face_clip, "--no-serve", "--every-n", "5", "--store", tmp_path / "s.db", "--nets")
+    assert mien(*run, "expressions.int8").returncode == 0
+
+    done = mien(*run, "expressions.int8,action_units", "--out", tmp_path / "x.json")
+
+    (person,) = json.loads((tmp_path / "x.json").read_text())["sources"][0]["people"]
+    assert done.returncode == 0, done.stderr
+    assert "stored without action_units; reading the video again" in done.stderr
+    assert [len(person["action_units"][name]) for name in ("AU6", "AU12")] == [10, 10]
+    assert len(mien("query", tmp_path / "s.db", "--format", "csv").stdout.splitlines()) == 2
+
+
+def test_a_folder_names_what_it_holds_beside_videos(mien, face_clip, tmp_path):
+    for name in ("a.mp4", "inner/b.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(face_clip.read_bytes())
+    (tmp_path / "c.heic").write_bytes(b"x")
+
+    flat = mien("run", tmp_path, "--no-serve", "--every-n", "25")
+    deep = mien("run", tmp_path, "--no-serve", "--every-n", "25", "--recursive")
+
+    assert f"its ending is .heic: {tmp_path / 'c.heic'}" in flat.stderr
+    assert f"a sub-folder; --recursive looks into it: {tmp_path / 'inner'}" in flat.stderr
+    assert str(tmp_path / "inner") not in deep.stderr.replace("b.mp4:", "")
+    assert (flat.stdout.count(" person ·"), deep.stdout.count(" person ·")) == (1, 2)
+
+
 def test_every_nth_frame_only(mien, face_clip, tmp_path):
     assert mien("run", face_clip, "--no-serve", "--every-n", "5", "--out", tmp_path / "x.json").returncode == 0
 
@@ -314,6 +342,18 @@ def test_a_name_that_looks_like_markup_is_printed_as_it_is(mien, tmp_path):
 
     assert done.returncode == 2
     assert "[x264] clip.mp4 is empty" in done.stderr
+
+
+@pytest.mark.parametrize("name", [b"a\x1b[31m\nb.mp4", b"caf\xe9.mp4", "\u6620\u753b.mp4".encode()])
+def test_a_name_drives_no_terminal_and_may_be_in_any_script(mien, face_clip, tmp_path, name):
+    clip = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    clip.write_bytes(face_clip.read_bytes())
+
+    done = mien("run", clip, "--no-serve", "--every-n", "25", "--out", tmp_path / "x.csv")
+
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr + (tmp_path / "x.csv").read_text()
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 3
 
 
 def test_the_file_is_written_though_nobody_reads_the_table(mien, face_clip, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.labels import GapReason
-from contract.layers import layer_name
+from contract.layers import layer_name, rank_of, schema_of_name
 from contract.points import packed
 from contract.readings import Entry, PassedReason, Point, ReadingSchema
 from worker.store import Lease, Outcome, Rescoring
@@ -183,6 +183,25 @@ class SqliteStore:
             finally:
                 self._connection.close()
                 unlock_writer(self._path, self._lock)
+
+    def layer_for(self, schema: ReadingSchema) -> str:
+        """The layer in which readings under a schema count before all others: its own, or a new one above."""
+        with self._turn, translated(self._path):
+            names = [name for (name,) in self._connection.execute("SELECT id FROM reading_schemas")]
+        highest = max(names, key=rank_of, default="")
+        if schema_of_name(highest) == schema.id and rank_of(highest):
+            return highest
+        return layer_name(schema.id, rank_of(highest) + 1)
+
+    def add_to_layer(self, points: Sequence[Point], schema: ReadingSchema, layer: str) -> None:
+        """Add readings to a layer, one for each of a person and frame that is stored and that the layer lacks.
+
+        Raises:
+            StoreUnwritable, BadStore: nothing of this call was added.
+        """
+        if points:
+            with self._turn, translated(self._path), transaction(self._connection):
+                self._rescore(points, packed(points), layer, schema)
 
     def _position(self, log: str, partition: int) -> tuple[int, int] | None:
         """(epoch, next offset) of a partition; None: never taken."""
