@@ -74,7 +74,7 @@ class Point:
         return self.face.sequence
 
 
-class PassedReason(StrEnum):
+class SkippedReason(StrEnum):
     """Why a delivery became no point."""
 
     REJECTED = "rejected"  # it cannot be read; the rejected topic says which and why
@@ -82,17 +82,17 @@ class PassedReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Passed:
+class Skipped:
     """A delivery passed over: counted per partition, its sequence counts as seen, and the timeline shows a gap."""
 
-    reason: PassedReason
+    reason: SkippedReason
     source: str | None = None  # None, with session and sequence: the record says not even whose it is
     session: str | None = None
     sequence: int | None = None
     gap: tuple[int, int] | None = None  # [begin, end) µs of event time, with the GapReason of GAP_OF
 
 
-GAP_OF = {PassedReason.REJECTED: GapReason.REJECTED, PassedReason.SHED: GapReason.DROPPED}
+GAP_OF = {SkippedReason.REJECTED: GapReason.REJECTED, SkippedReason.SHED: GapReason.DROPPED}
 
-Entry = SessionOpened | Point | Gap | Progress | Erase | Passed
+Entry = SessionOpened | Point | Gap | Progress | Erase | Skipped
 """What a store is told of one delivery."""

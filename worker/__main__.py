@@ -59,6 +59,9 @@ def command(
     health_port: Annotated[int, typer.Option(help="Port of /healthz, /readyz and /metrics; 0: any.")] = 8081,
 ) -> None:
     """Read faces from Kafka, tell Redis what the nets say of them, exactly once; until SIGTERM."""
+    from worker.reading import limit_decoder
+
+    limit_decoder()  # before anything loads OpenCV
     from worker.reading.nets import engines_of
     from worker.reading.poison import Limits
     from worker.reading.reader import Reader

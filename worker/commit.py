@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from contract.readings import Entry, Passed, PassedReason, Point, ReadingSchema
+from contract.readings import Entry, Point, ReadingSchema, Skipped, SkippedReason
 from contract.records import Delivery
 from worker.counters import Counters
 from worker.leases import Partitions, Place
@@ -17,7 +17,7 @@ PIECE_ENTRIES, PIECE_BYTES = 128, 64 * 1024  # of one commit: a store does nothi
 ENTRY_BYTES = 64  # of a packed point, about
 PARKED_WAIT_S = 60.0
 
-Mend = Callable[[Sequence[Entry], Sequence[Delivery]], tuple[list[Entry], list[Rejection]]]
+SkipRefused = Callable[[Sequence[Entry], Sequence[Delivery]], tuple[list[Entry], list[Rejection]]]
 """Passes over what no store applies; no rejections: all entries are sound."""
 
 _log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Committer:
         partitions: Partitions,
         patience: Patience,
         counters: Counters,
-        mend: Mend,
+        mend: SkipRefused,
         reject: Reject | None,
     ) -> None:
         self._store = store
@@ -152,8 +152,8 @@ def _count(piece: Sequence[Entry], counters: Counters) -> None:
     for entry in piece:
         if type(entry) is Point:
             counters.points += 1
-        elif type(entry) is Passed:
-            if entry.reason is PassedReason.SHED:
+        elif type(entry) is Skipped:
+            if entry.reason is SkippedReason.SHED:
                 counters.shed += 1
             else:
                 counters.rejected += 1

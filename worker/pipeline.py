@@ -16,11 +16,12 @@ from worker.leases import Partitions
 from worker.log import Assigned, Log, Revoked
 from worker.patience import Patience, Stopped
 from worker.reading.clock import AnchoredClock
-from worker.reading.entries import Telling, Watching
+from worker.reading.entries import EntryMaker
+from worker.reading.faces import FaceReader, Watching
 from worker.reading.poison import Limits, Reject
 from worker.reading.portrait import Portraits
 from worker.reading.reader import Reading
-from worker.reading.shed import joined
+from worker.reading.shed import merged_shed_gaps
 from worker.store import Lease, Store
 
 _log = logging.getLogger(__name__)
@@ -68,17 +69,12 @@ class Worker:
         self._portraits = Portraits(
             lambda source, session: patience(partial(self._store.keeps_pictures, source, session))
         )
-        self._telling = Telling(
-            reader,
-            self._portraits,
-            counters,
-            now_us=now_us or AnchoredClock(),
-            limits=limits,
-            decode_threads=decode_threads,
-            watching=watching,
+        self._faces = FaceReader(
+            reader, counters, now_us=now_us or AnchoredClock(), decode_threads=decode_threads, watching=watching
         )
+        self._entry_maker = EntryMaker(reader.schema, self._portraits, counters, limits)
         self._committer = Committer(
-            store, reader.schema, self._partitions, patience, counters, self._telling.without_flawed, reject
+            store, reader.schema, self._partitions, patience, counters, self._entry_maker.skip_refused, reject
         )
 
     def run(self, log: Log) -> None:
@@ -114,11 +110,13 @@ class Worker:
         """Read the faces of a batch together, then commit each partition's part of it."""
         self._partitions.tend()
         parts = self._partitions.accepted(batch)
-        entries, rejections = self._telling.entries(list(chain.from_iterable(parts.values())))
-        told = iter(entries)
+        deliveries = list(chain.from_iterable(parts.values()))
+        readings = self._faces.read(self._faces.decode(deliveries))
+        made, rejections = self._entry_maker.entries(deliveries, readings)
+        entries = iter(made)
         for place, part in parts.items():
             theirs = [one for one in rejections if (one.log, one.partition) == place]
-            self._committer.commit(place, part, joined(list(islice(told, len(part)))), theirs)
+            self._committer.commit(place, part, merged_shed_gaps(list(islice(entries, len(part)))), theirs)
         self.counters.batches += 1
         self.counters.beat()
 

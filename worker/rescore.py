@@ -16,7 +16,8 @@ from worker.commit import CommitRefused
 from worker.counters import Counters
 from worker.kafka.settings import KafkaSettings
 from worker.patience import Patience, Stopped
-from worker.reading.entries import Telling
+from worker.reading.entries import EntryMaker
+from worker.reading.faces import FaceReader
 from worker.reading.poison import Limits
 from worker.reading.portrait import Portraits
 from worker.reading.reader import Reading
@@ -93,14 +94,9 @@ class Rescorer:
         self._size = min(batch_size, RESCORED_AT_ONCE)
         self._stop = stop or threading.Event()
         self._patience = Patience(self._stop)
-        self._telling = Telling(
-            reader,
-            _NoPictures(lambda source, session: False),
-            Counters(),
-            now_us=lambda: BEFORE_ALL_TIME,
-            limits=limits,
-            decode_threads=decode_threads,
-        )
+        counters = Counters()
+        self._faces = FaceReader(reader, counters, now_us=lambda: BEFORE_ALL_TIME, decode_threads=decode_threads)
+        self._entry_maker = EntryMaker(reader.schema, _NoPictures(lambda source, session: False), counters, limits)
         self._clock = clock
         self._said_at = clock()
         self._summary = Summary()
@@ -150,11 +146,12 @@ class Rescorer:
                 yield part[at : at + self._size]
 
     def _apply(self, partition: int, taken: Rescoring, offset: int, deliveries: Sequence[Delivery]) -> Outcome:
-        entries, _ = self._telling.entries(deliveries)
+        readings = self._faces.read(self._faces.decode(deliveries))
+        entries, _ = self._entry_maker.entries(deliveries, readings)
         offsets = (offset, deliveries[-1].offset + 1)
         outcome = self._commit(partition, taken, offsets, entries)
         if outcome is Outcome.REFUSED:
-            entries, _ = self._telling.without_flawed(entries, deliveries)
+            entries, _ = self._entry_maker.skip_refused(entries, deliveries)
             outcome = self._commit(partition, taken, offsets, entries)
         if outcome is Outcome.REFUSED:
             raise CommitRefused(

@@ -40,7 +40,7 @@ from worker.leases import RecordsMissing
 from worker.log import Log
 from worker.patience import Patience, Stopped
 from worker.pipeline import Worker
-from worker.reading.entries import Watching
+from worker.reading.faces import Watching
 from worker.reading.poison import Rejection
 from worker.reading.reader import Reading
 from worker.reading.watchdog import HUNG, Watchdog, end_process

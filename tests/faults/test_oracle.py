@@ -10,8 +10,9 @@ from bench.faults.oracle import Said, Verdict, judge, stored
 from bench.faults.reading import NumberEngine, card
 from bench.faults.source import Numbers, Plan, source_name
 from contract.keys import Keys
-from contract.readings import Passed, PassedReason, Point
+from contract.readings import Point, Skipped, SkippedReason
 from contract.records import Face, Record
+from worker.reading.crops import pixels
 from worker.reading.reader import Reader
 from worker.store.redis import RedisStore
 
@@ -51,7 +52,9 @@ def client(fresh_redis):
 
 
 def commit(store, reader, said) -> None:
-    entries = [Point(record, reader([record.crop])[0]) if isinstance(record, Face) else record for record in said]
+    entries = [
+        Point(record, reader([pixels(record.crop)])[0]) if isinstance(record, Face) else record for record in said
+    ]
     lease = store.take("log", 0)
     end = lease.next_offset + len(entries)
     given = {"epoch": lease.epoch, "previous_offset": lease.next_offset, "next_offset": end}
@@ -73,8 +76,8 @@ def test_a_face_whose_gap_says_why_is_marked_not_lost(store, client, reader) -> 
     place = next(n for n, record in enumerate(said) if isinstance(record, Face) and record.frame == 7)
     face = said[place]
     gap = (face.event_time, face.event_time + 1)
-    said[place] = Passed(
-        reason=PassedReason.REJECTED, source=face.source, session=face.session, sequence=face.sequence, gap=gap
+    said[place] = Skipped(
+        reason=SkippedReason.REJECTED, source=face.source, session=face.session, sequence=face.sequence, gap=gap
     )
     commit(store, reader, said)
     verdict = verdict_on(client)

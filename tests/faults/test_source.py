@@ -11,6 +11,7 @@ from bench.faults.source import Numbers, Plan, numbers_in, one_source_per_partit
 from contract.points import VALUE_STEP
 from contract.records import Face, Progress
 from contract.topics import PARTITIONS, partition_of
+from worker.reading.crops import pixels
 from worker.reading.reader import Reader
 
 CHANCE = random.Random(1)  # noqa: S311
@@ -35,7 +36,7 @@ def test_a_picture_with_one_block_turned_is_refused() -> None:
 
 def test_the_reading_gives_the_numbers_back_exactly(tmp_path) -> None:
     reader = Reader([NumberEngine(card(7), Control(tmp_path / "none"))])
-    values = reader([picture(numbers) for numbers in SOME])
+    values = reader([pixels(picture(numbers)) for numbers in SOME])
     words = np.rint(values.astype(np.float64) * VALUE_STEP).astype(np.int64)
     assert [numbers_of(row) for row in words] == [(numbers, 7) for numbers in SOME]
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.labels import EXPRESSIONS, GapReason
-from contract.readings import Entry, Passed, PassedReason, Point, ReadingSchema
+from contract.readings import Entry, Point, ReadingSchema, Skipped, SkippedReason
 from contract.records import Erase, Face, Gap, Progress, SessionOpened
 from query.store.choose import reader_of
 from tests.query.conftest import asking
@@ -145,9 +145,9 @@ def entries_of_a_day() -> Iterator[tuple[ReadingSchema, Sequence[Entry]]]:
         begin = NOON + batch * 100 * SECOND
         told = {
             3: [Gap(**place, sequence=sequence, begin=begin, end=begin + SECOND, reason=GapReason.DECODE_ERROR)],
-            5: [Passed(reason=PassedReason.REJECTED, **place, sequence=sequence, gap=(begin, begin + 70 * SECOND))],
-            6: [Passed(reason=PassedReason.SHED, **place, sequence=sequence, gap=(begin, begin + 90 * SECOND))],
-            7: [Passed(reason=PassedReason.REJECTED)],  # a record that says not even whose it is
+            5: [Skipped(reason=SkippedReason.REJECTED, **place, sequence=sequence, gap=(begin, begin + 70 * SECOND))],
+            6: [Skipped(reason=SkippedReason.SHED, **place, sequence=sequence, gap=(begin, begin + 90 * SECOND))],
+            7: [Skipped(reason=SkippedReason.REJECTED)],  # a record that says not even whose it is
             9: [Erase(source="door", session="erase", sequence=0, person="door.s1.3")],
         }.get(batch, [])
         sequence += len(told)

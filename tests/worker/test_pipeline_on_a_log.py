@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from contract.errors import EngineFailed, LogReplaced, LogUnavailable, TooManyRejected
-from contract.readings import Passed, PassedReason, Point
+from contract.readings import Point, Skipped, SkippedReason
 from contract.records import Crop, Record, Unreadable
 from tests.worker.examples import a_face, a_gap, a_progress, an_opening
 from tests.worker.fakes import LOG, BytesReader, Clock, MemoryLog, MemoryStore, points, sequences
@@ -277,8 +277,8 @@ def test_an_entry_that_no_store_applies_is_rejected_alone() -> None:
     run(store, log, reject=told.extend)
 
     assert points(store.entries[0]) == [1, 2, 3, 5, 6, 7]
-    assert store.entries[0][4] == Passed(
-        reason=PassedReason.REJECTED, source="cam", session="s1", sequence=4, gap=(160_000, 160_001)
+    assert store.entries[0][4] == Skipped(
+        reason=SkippedReason.REJECTED, source="cam", session="s1", sequence=4, gap=(160_000, 160_001)
     )
     assert [(one.offset, "people named" in one.reason) for one in told] == [(4, True)]
 
@@ -292,7 +292,7 @@ def test_a_moment_whose_gap_would_end_beyond_time_parks_nobody() -> None:
 
     assert worker.troubles() == []
     assert points(store.entries[0]) == [1, 3]
-    assert store.entries[0][2] == Passed(reason=PassedReason.REJECTED, source="cam", session="s1", sequence=2)
+    assert store.entries[0][2] == Skipped(reason=SkippedReason.REJECTED, source="cam", session="s1", sequence=2)
 
 
 def test_a_picture_that_the_store_lost_is_offered_again() -> None:
@@ -362,7 +362,7 @@ def test_crops_that_the_nets_cannot_read_are_found_one_by_one(places: list[int],
 
     good = [n for n in range(1, 21) if n not in places]
     assert points(store.entries[0]) == good
-    assert [entry.gap for entry in store.entries[0] if isinstance(entry, Passed)] == [
+    assert [entry.gap for entry in store.entries[0] if isinstance(entry, Skipped)] == [
         (place * 40_000, place * 40_000 + 1) for place in places
     ]
     assert [one.offset for one in told] == places
@@ -375,7 +375,7 @@ def test_a_message_that_is_no_record_is_passed_over_in_its_place() -> None:
 
     run(store, log, reject=told.extend)
 
-    assert sequences(store.entries[0]) == [("SessionOpened", 0), ("Passed", None), ("Progress", 1)]
+    assert sequences(store.entries[0]) == [("SessionOpened", 0), ("Skipped", None), ("Progress", 1)]
     assert told == [Rejection(log=LOG, partition=0, offset=1, reason="no record", key="cam", sha256="0" * 64, size=3)]
 
 
@@ -447,7 +447,7 @@ def test_live_faces_that_are_too_old_are_passed_over_with_one_gap_per_run() -> N
 
     worker = run(store, log, batch_size=16, now_us=lambda: STALE_AT)
 
-    shed = {entry.sequence: entry.gap for entry in store.entries[0] if isinstance(entry, Passed)}
+    shed = {entry.sequence: entry.gap for entry in store.entries[0] if isinstance(entry, Skipped)}
     assert shed == {2: (80_000, 160_001), 3: None, 4: None, 9: (360_000, 360_001), 11: (440_000, 440_001)}
     assert points(store.entries[0]) == [1, 5, 6, 7, 8, 12, 13, 14, 15]
     assert worker.counters.shed == 5

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from contract.readings import Entry, Passed, Point
+from contract.readings import Entry, Point, Skipped
 from contract.records import Delivery, Face, Record, Unreadable
 from tests.worker.examples import a_face, a_gap, a_progress
 from tests.worker.fakes import LOG, BytesReader, Clock, MemoryStore
@@ -178,10 +178,10 @@ def assert_fold(entries: list[Entry], records: list[Record | Unreadable]) -> Non
     assert len(entries) == len(records)
     for entry, record in zip(entries, records, strict=True):
         if isinstance(record, Face):
-            assert isinstance(entry, Point if record.crop == b"face" else Passed)
+            assert isinstance(entry, Point if record.crop == b"face" else Skipped)
             assert entry.sequence == record.sequence
         elif isinstance(record, Unreadable):
-            assert entry == Passed(reason="rejected")  # type: ignore[arg-type]
+            assert entry == Skipped(reason="rejected")  # type: ignore[arg-type]
         else:
             assert entry is record or entry == record
 

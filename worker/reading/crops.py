@@ -1,4 +1,4 @@
-"""Crops made ready for a net: decoded, checked, resized."""
+"""Decodes, checks and resizes crops for the nets."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.records import Crop
+from worker.reading import CROP_EDGE_LIMIT
 
 JPEG_BEGIN = b"\xff\xd8"
 JPEG_END = b"\xff\xd9"
 POOL_FROM = 8  # JPEGs; fewer are decoded sooner than a thread is woken
-CROP_EDGE_LIMIT = 1024  # px; ours are 160, and a small file may claim to hold a huge picture
+SCANS_LIMIT = 64  # a progressive JPEG has some ten; each may take as long as a whole picture
+_SCAN = 0xDA  # marker of the segment that compressed data follow
+_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION  # an EXIF tag must not turn a crop
 
 
 class UnreadableCrop(Exception):
@@ -80,14 +83,28 @@ def resized(pictures: Sequence[NDArray[np.uint8]], edge: int) -> NDArray[np.uint
 
 
 def _stated_edges(body: bytes) -> tuple[int, int]:
-    """Width and height in px as the frame header of a JPEG states them (ITU-T T.81, B.2.2); (0, 0) without one."""
-    at = 2
-    while at + 9 <= len(body) and body[at] == 0xFF:
+    """Width and height in px as the frame header of a JPEG states them (ITU-T T.81, B.2.2).
+
+    Strict: segment follows segment. Decoders skip stray bytes, or take the second of two frame headers, and so might
+    find another size than we do.
+
+    Raises:
+        UnreadableCrop: no frame header before the scan, more than one, or bytes that belong to no segment.
+    """
+    edges: tuple[int, int] | None = None
+    at = len(JPEG_BEGIN)
+    while at + 9 <= len(body):
         marker = body[at + 1]
+        if body[at] != 0xFF or marker in (0x00, 0xFF) or 0xD0 <= marker <= 0xD9:
+            raise UnreadableCrop(f"a JPEG with {body[at : at + 2].hex()!r} at byte {at}, wanted the next segment")
+        if marker == _SCAN and edges is not None:
+            return edges
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # tables and a reserved one lie among them
-            return int.from_bytes(body[at + 7 : at + 9], "big"), int.from_bytes(body[at + 5 : at + 7], "big")
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(body[at + 2 : at + 4], "big")
-    return 0, 0
+            if edges is not None:
+                raise UnreadableCrop("a JPEG with two frame headers, wanted one")
+            edges = int.from_bytes(body[at + 7 : at + 9], "big"), int.from_bytes(body[at + 5 : at + 7], "big")
+        at += 2 + max(2, int.from_bytes(body[at + 2 : at + 4], "big"))
+    raise UnreadableCrop(f"{len(body)} bytes that begin and end as a JPEG and hold none")
 
 
 def _decoded(body: bytes) -> NDArray[np.uint8]:
@@ -95,12 +112,16 @@ def _decoded(body: bytes) -> NDArray[np.uint8]:
         raise UnreadableCrop(f"{len(body)} bytes that end in {body[-2:].hex()!r}, wanted a whole JPEG (ffd9)")
     if not body.startswith(JPEG_BEGIN):
         raise UnreadableCrop(f"{len(body)} bytes beginning {body[:4].hex()!r}, wanted a JPEG")
-    if max(edges := _stated_edges(body)) > CROP_EDGE_LIMIT:  # 30,000 px square would take 2.7 GB before we could look
-        raise UnreadableCrop(f"a JPEG that states {edges[0]} x {edges[1]} px, wanted edges up to {CROP_EDGE_LIMIT} px")
+    if (scans := body.count(b"\xff\xda")) > SCANS_LIMIT:
+        raise UnreadableCrop(f"a JPEG of {scans} scans, wanted at most {SCANS_LIMIT}")
+    width, height = _stated_edges(body)
+    if not 0 < min(width, height) <= max(width, height) <= CROP_EDGE_LIMIT:  # 30,000 px square would take 2.7 GB
+        raise UnreadableCrop(f"a JPEG that states {width} x {height} px, wanted edges up to {CROP_EDGE_LIMIT} px")
     try:
-        picture = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:  # more pixels than OpenCV opens
+        picture = cv2.imdecode(np.frombuffer(body, np.uint8), _AS_STORED)
+    except cv2.error as error:  # more pixels than `worker.reading.limit_decoder` allows
         raise UnreadableCrop(f"{len(body)} bytes that OpenCV refuses ({error.err})") from error
-    if picture is None or not all(edges):
-        raise UnreadableCrop(f"{len(body)} bytes that begin and end as a JPEG and hold none")
+    if picture is None or picture.shape[:2] != (height, width):
+        seen = "nothing" if picture is None else f"{picture.shape[1]} x {picture.shape[0]} px"
+        raise UnreadableCrop(f"a JPEG that states {width} x {height} px and decodes to {seen}")
     return np.asarray(picture, np.uint8)

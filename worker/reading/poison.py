@@ -1,14 +1,15 @@
-"""What cannot be read: found alone, told, counted, and no more of it than an accident explains."""
+"""Unreadable records: isolates, reports and counts them, and stops when there are too many to be an accident."""
 
 import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 
 from contract.errors import MienError, TooManyRejected
-from contract.readings import Passed, PassedReason
+from contract.readings import Skipped, SkippedReason
 from contract.records import Crop, Delivery, Face, Unreadable
 from worker.reading.reader import Values
 
@@ -71,10 +72,17 @@ class RejectLimit:
             )
 
 
-def read_apart(read: Callable[[Sequence[Crop]], Values], crops: Sequence[Crop]) -> list[Values | str]:
+def read_isolating(
+    read: Callable[[Sequence[Crop]], Values],
+    crops: Sequence[Crop],
+    watching: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> list[Values | str]:
     """The reading (channels,) of each crop, or one line that says why it has none.
 
-    A crop that makes the nets fail is found by halving; one that gives numbers which are none has no reading either.
+    A crop that makes the nets fail is found by halving; one with readings that are not finite has none either.
+
+    Args:
+        watching: entered while the nets read.
 
     Raises:
         MienError: EngineFailed above all; the fault is the engine's, not the crop's.
@@ -82,20 +90,21 @@ def read_apart(read: Callable[[Sequence[Crop]], Values], crops: Sequence[Crop]) 
     if not crops:
         return []
     try:
-        values = read(crops)
+        with watching():
+            values = read(crops)
     except (MienError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever a crop makes a net do is the crop's fault until all do it
         if len(crops) == 1:
             return [f"the nets fail on it: {type(error).__name__}: {error}"]
         half = len(crops) // 2
-        return read_apart(read, crops[:half]) + read_apart(read, crops[half:])
+        return read_isolating(read, crops[:half], watching) + read_isolating(read, crops[half:], watching)
     finite = np.logical_and.reduce(np.isfinite(values), axis=1)  # (N,)
     return [row if fine else NOT_FINITE for row, fine in zip(values, finite, strict=True)]
 
 
 def rejection(delivery: Delivery, reason: str) -> Rejection:
-    """What is told of a delivery that cannot be read."""
+    """The rejection of a delivery that cannot be read."""
     record = delivery.record
     if isinstance(record, Unreadable):
         key, sha256, size = record.key, record.sha256, record.size
@@ -114,9 +123,9 @@ def rejection(delivery: Delivery, reason: str) -> Rejection:
     )
 
 
-def passed_face(face: Face, reason: PassedReason) -> Passed:
+def skipped_face(face: Face, reason: SkippedReason) -> Skipped:
     """The entry of a face that is not read: its moment becomes a gap."""
-    return Passed(
+    return Skipped(
         reason=reason,
         source=face.source,
         session=face.session,

@@ -1,7 +1,7 @@
-"""Crops in, readings out: what all nets say, side by side."""
+"""Readings of crops by all nets, side by side."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from contract.model_card import ModelCard
 from contract.readings import Channel, ChannelKind, NetVersion, ReadingSchema
 from contract.records import Crop
 from models.engines import Engine
-from worker.reading.crops import pixels, resized
+from worker.reading.crops import resized
 
 Values = NDArray[np.float32]
 Wants = Literal["pixels", "bytes"]
@@ -45,7 +45,7 @@ class Reading(Protocol):
 
 
 class Reader:
-    """What several nets say of crops, in the order of `schema`: a `Reading` over engines.
+    """Reads crops with several nets, in the order of `schema`: a `Reading` over engines.
 
     Raises:
         BadModel: no net at all, two that name the same channel, or one that states no input edge.
@@ -58,15 +58,14 @@ class Reader:
         self.schema = schema_of([engine.card for engine in engines])
 
     def __call__(self, crops: Sequence[Crop]) -> Values:
-        """Readings (N, channels) float32 in 0..1; one call per engine.
+        """Readings (N, channels) float32 in 0..1 of crops (edge, edge, 3) u8 RGB, checked before; one call per engine.
 
         Raises:
-            UnreadableCrop: a crop that is no square picture.
             EngineDoesNotFit: an engine answers in another shape than its card says.
         """
         if not crops:
             return np.empty((0, len(self.schema.channels)), np.float32)
-        pictures = [pixels(crop) for crop in crops]
+        pictures = cast(Sequence[NDArray[np.uint8]], crops)  # `wants` says so
         batches = {edge: resized(pictures, edge) for edge in {engine.card.input_edge for engine in self._engines}}
         return np.concatenate([_ask(engine, batches[engine.card.input_edge]) for engine in self._engines], axis=1)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from contract.readings import Entry, PassedReason, Point, ReadingSchema
+from contract.readings import Entry, Point, ReadingSchema, SkippedReason
 
 RESCORED_AT_ONCE = 128  # points of one call; more would hold up the workers' commits
 
@@ -58,7 +58,7 @@ class Store(Protocol):
         """
         ...
 
-    def passed(self, log: str, partition: int) -> dict[PassedReason, int]:
+    def passed(self, log: str, partition: int) -> dict[SkippedReason, int]:
         """How many deliveries of a partition were passed over, by reason."""
         ...
 

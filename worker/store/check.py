@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.points import PointColumns, packed_columns, point_dtype, taken_apart
-from contract.readings import Entry, Passed, PassedReason, Point, ReadingSchema
+from contract.readings import Entry, Point, ReadingSchema, Skipped, SkippedReason
 from contract.records import Erase, Gap, Progress, SessionOpened
 
 INT64_MAX = 2**63 - 1
@@ -111,8 +111,8 @@ def _flaw(entry: Entry) -> str | None:
     """What is wrong with an entry that is no point; None: nothing."""
     if type(entry) not in _FLAWS:
         return f"{type(entry).__name__} is no entry of a timeline"
-    if isinstance(entry, Passed) and (entry.source, entry.session, entry.sequence, entry.gap) == _NOTHING:
-        return _FLAWS[Passed](entry)  # its record says not even whose it is
+    if isinstance(entry, Skipped) and (entry.source, entry.session, entry.sequence, entry.gap) == _NOTHING:
+        return _FLAWS[Skipped](entry)  # its record says not even whose it is
     if not (_is_name(entry.source) and _is_name(entry.session) and _is_count(entry.sequence)):
         return f"source {entry.source!r}, session {entry.session!r}, sequence {entry.sequence!r} name no record"
     return _FLAWS[type(entry)](entry)
@@ -135,9 +135,9 @@ def _flaw_of_progress(progress: Progress) -> str | None:
     return None if in_range else f"progress to {progress.event_time!r}, {progress.frames!r} frames"
 
 
-def _flaw_of_passed(passed: Passed) -> str | None:
-    if type(passed.reason) is not PassedReason:
-        return f"passed over for {passed.reason!r}, wanted one of {[str(reason) for reason in PassedReason]}"
+def _flaw_of_passed(passed: Skipped) -> str | None:
+    if type(passed.reason) is not SkippedReason:
+        return f"passed over for {passed.reason!r}, wanted one of {[str(reason) for reason in SkippedReason]}"
     if passed.gap is None:
         return None
     begin, end = passed.gap
@@ -153,7 +153,7 @@ _FLAWS: dict[type, Callable[[Any], str | None]] = {
     Gap: _flaw_of_gap,
     Progress: _flaw_of_progress,
     Erase: _flaw_of_erasure,
-    Passed: _flaw_of_passed,
+    Skipped: _flaw_of_passed,
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from contract.points import CHUNK_US
-from contract.readings import GAP_OF, Entry, Passed, PassedReason, Point
+from contract.readings import GAP_OF, Entry, Point, Skipped, SkippedReason
 from contract.records import Erase, Gap, Progress, SessionOpened
 from worker.store.check import Batch
 
@@ -39,7 +39,7 @@ class Changes:
     opened: list[SessionOpened] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     progress: dict[SessionKey, Progress] = field(default_factory=dict)  # the last of each session
-    passed: dict[PassedReason, int] = field(default_factory=lambda: dict.fromkeys(PassedReason, 0))
+    passed: dict[SkippedReason, int] = field(default_factory=lambda: dict.fromkeys(SkippedReason, 0))
     people: dict[str, Seen] = field(default_factory=dict)
 
 
@@ -111,13 +111,13 @@ def _note(entry: Entry, changes: Changes) -> None:
         changes.progress[entry.source, entry.session] = entry
     elif isinstance(entry, SessionOpened):
         changes.opened.append(entry)
-    elif isinstance(entry, Passed):
+    elif isinstance(entry, Skipped):
         changes.passed[entry.reason] += 1
         if entry.gap is not None:
             changes.gaps.append(gap_of(entry))
 
 
-def gap_of(passed: Passed) -> Gap:
+def gap_of(passed: Skipped) -> Gap:
     """The gap that a delivery passed over leaves on the timeline."""
     assert passed.source is not None  # check.py has looked at all four
     assert passed.session is not None

@@ -1,9 +1,13 @@
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
 
 from tests.worker.examples import a_crop
-from worker.reading.crops import CROP_EDGE_LIMIT, Decoder, UnreadableCrop, pixels, resized
+from worker.reading import CROP_EDGE_LIMIT
+from worker.reading.crops import Decoder, UnreadableCrop, pixels, resized
 
 
 def jpeg(picture_rgb: np.ndarray, quality: int = 95) -> bytes:
@@ -35,7 +39,8 @@ JPEG = jpeg(a_crop(1))
         (b"", "0 bytes"),
         (b"not a picture\xff\xd9", "wanted a JPEG"),
         (cv2.imencode(".png", a_crop(1))[1].tobytes() + b"\xff\xd9", "wanted a JPEG"),
-        (b"\xff\xd8 nothing \xff\xd9", "begin and end as a JPEG and hold none"),
+        (b"\xff\xd8\xff\xfe\x00\x09nothing\xff\xd9", "begin and end as a JPEG and hold none"),
+        (b"\xff\xd8 nothing \xff\xd9", "wanted the next segment"),
         (JPEG[: len(JPEG) // 2], "wanted a whole JPEG"),  # its lower half would be read as grey
         (jpeg(np.zeros((32, 16, 3), np.uint8)), r"shape \(32, 16, 3\)"),
         (jpeg(np.zeros((CROP_EDGE_LIMIT + 8,) * 2 + (3,), np.uint8)), f"edges up to {CROP_EDGE_LIMIT} px"),
@@ -58,6 +63,85 @@ def test_a_small_file_that_states_a_huge_picture_is_refused_undecoded(monkeypatc
 
     with pytest.raises(UnreadableCrop, match="a JPEG that states 30000 x 30000 px"):
         pixels(bomb)
+
+
+def a_jpeg_with(inserted: bytes, *, before: bytes, sized: int | None = None) -> bytes:
+    """The JPEG with bytes before a marker, and another stated size."""
+    frame = JPEG.index(b"\xff\xc0")
+    body = JPEG if sized is None else JPEG[: frame + 5] + sized.to_bytes(2, "big") * 2 + JPEG[frame + 9 :]
+    at = body.index(before)
+    return body[:at] + inserted + body[at:]
+
+
+FRAME_OF_32 = JPEG[JPEG.index(b"\xff\xc0") :][:19]
+STATES_OTHERWISE = {
+    "a stray byte before the frame header": a_jpeg_with(b"\x00", before=b"\xff\xc0", sized=30_000),
+    "fill bytes before the frame header": a_jpeg_with(b"\xff\xff", before=b"\xff\xc0", sized=30_000),
+    "a small frame header in front": a_jpeg_with(FRAME_OF_32, before=b"\xff\xc0", sized=30_000),
+    "a small frame header behind": a_jpeg_with(FRAME_OF_32, before=b"\xff\xda", sized=30_000),
+    "a small frame header in a comment": a_jpeg_with(
+        b"\xff\xfe\x00\x15" + FRAME_OF_32, before=b"\xff\xc0", sized=30_000
+    ),
+    "a restart marker among the segments": a_jpeg_with(b"\xff\xd0", before=b"\xff\xc0", sized=30_000),
+    "a segment shorter than its own length": a_jpeg_with(b"\xff\xfe\x00\x00", before=b"\xff\xc0", sized=30_000),
+    "no height": a_jpeg_with(b"", before=b"\xff\xc0", sized=0),
+    "a thousand scans": JPEG[:-2] + b"\xff\xda" * 1000 + JPEG[-2:],
+}
+
+
+@pytest.mark.parametrize("bomb", STATES_OTHERWISE.values(), ids=STATES_OTHERWISE)
+def test_a_jpeg_whose_size_a_decoder_may_see_otherwise_is_refused_undecoded(
+    bomb: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "imdecode", None)
+
+    with pytest.raises(UnreadableCrop):
+        pixels(bomb)
+
+
+def test_a_picture_that_decodes_to_another_size_than_stated_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda body, how: np.zeros((64, 64, 3), np.uint8))
+
+    with pytest.raises(UnreadableCrop, match="states 32 x 32 px and decodes to 64 x 64 px"):
+        pixels(JPEG)
+
+
+DECODES_WITHOUT_OUR_PARSER = """
+import resource, sys
+from worker.reading import limit_decoder
+limit_decoder()
+import cv2, numpy as np
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+try:
+    cv2.imdecode(np.frombuffer(sys.stdin.buffer.read(), np.uint8), cv2.IMREAD_COLOR_RGB)
+except cv2.error as error:
+    print(error.err)
+"""
+
+
+def test_the_decoder_of_a_worker_has_a_limit_of_its_own() -> None:
+    bomb = STATES_OTHERWISE["a stray byte before the frame header"]
+
+    run = subprocess.run([sys.executable, "-c", DECODES_WITHOUT_OUR_PARSER], input=bomb, capture_output=True)
+
+    assert b"MAX_IMAGE_PIXELS" in run.stdout
+
+
+def test_two_hundred_damaged_crops_are_pictures_of_the_stated_size_or_named() -> None:
+    rng = np.random.default_rng(11)
+    outcomes = {"read": 0, "refused": 0}
+    for _ in range(200):
+        body = bytearray(JPEG)
+        for _ in range(rng.integers(1, 5)):
+            at = int(rng.integers(0, len(body)))
+            body[at : at + int(rng.integers(0, 3))] = rng.bytes(int(rng.integers(0, 3)))
+        try:
+            assert max(pixels(bytes(body)).shape) <= CROP_EDGE_LIMIT
+            outcomes["read"] += 1
+        except UnreadableCrop as flaw:
+            outcomes["refused"] += str(flaw).isprintable()
+
+    assert min(outcomes.values()) > 10
 
 
 def test_shrinking_averages_over_areas() -> None:

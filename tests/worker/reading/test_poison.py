@@ -7,13 +7,13 @@ from contract.errors import EngineDoesNotFit, EngineFailed, TooManyRejected
 from contract.records import Delivery, Unreadable
 from tests.worker.examples import a_crop, a_face
 from tests.worker.fakes import BytesReader
-from worker.reading.poison import NOT_FINITE, REASON_LIMIT, Limits, RejectLimit, read_apart, rejection
+from worker.reading.poison import NOT_FINITE, REASON_LIMIT, Limits, RejectLimit, read_isolating, rejection
 
 
 def test_halving_asks_for_good_crops_in_as_large_parts_as_it_can() -> None:
     reader = BytesReader()
 
-    readings = read_apart(reader, [b"face"] * 5 + [b"poison"] + [b"face"] * 10)
+    readings = read_isolating(reader, [b"face"] * 5 + [b"poison"] + [b"face"] * 10)
 
     assert [isinstance(reading, str) for reading in readings] == [False] * 5 + [True] + [False] * 10
     assert readings[5] == "the nets fail on it: RuntimeError: the kernel choked"
@@ -23,12 +23,12 @@ def test_halving_asks_for_good_crops_in_as_large_parts_as_it_can() -> None:
 def test_no_crops_ask_nobody() -> None:
     reader = BytesReader()
 
-    assert read_apart(reader, []) == []
+    assert read_isolating(reader, []) == []
     assert reader.batches == []
 
 
 def test_numbers_that_are_none_are_no_reading() -> None:
-    readings = read_apart(BytesReader(), [b"face", b"not a number"])
+    readings = read_isolating(BytesReader(), [b"face", b"not a number"])
 
     assert readings[1] == NOT_FINITE
     assert np.allclose(readings[0], 0.5)
@@ -43,7 +43,7 @@ def test_what_is_no_crops_fault_is_not_looked_for_in_crops(error: Exception) -> 
         raise error
 
     with pytest.raises(type(error)):
-        read_apart(read, [b"a", b"b"])
+        read_isolating(read, [b"a", b"b"])
     assert calls == [1]
 
 

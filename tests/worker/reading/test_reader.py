@@ -1,6 +1,5 @@
 import math
 
-import cv2
 import numpy as np
 import pytest
 
@@ -54,14 +53,6 @@ def test_each_engine_is_asked_once_in_its_own_edge() -> None:
 
     assert faces.calls == [(4, 32, 32, 3)]
     assert units.calls == [(4, 24, 24, 3)]
-
-
-def test_jpeg_crops_are_read_like_their_pixels() -> None:
-    body = cv2.imencode(".jpg", a_crop(1))[1].tobytes()
-    decoded = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    reader = Reader([PureEngine(FACES)])
-
-    assert (reader([body]) == reader([np.ascontiguousarray(decoded)])).all()
 
 
 def test_no_crops_make_no_readings_and_ask_nobody() -> None:

@@ -1,16 +1,16 @@
-from contract.readings import Entry, Passed, PassedReason
+from contract.readings import Entry, Skipped, SkippedReason
 from contract.records import Delivery
 from tests.worker.examples import a_face, a_point, a_progress
-from worker.reading.poison import passed_face
-from worker.reading.shed import is_stale, joined
+from worker.reading.poison import skipped_face
+from worker.reading.shed import is_stale, merged_shed_gaps
 
 
-def shed(sequence: int, source: str = "cam") -> Passed:
-    return passed_face(a_face(sequence, source=source), PassedReason.SHED)
+def shed(sequence: int, source: str = "cam") -> Skipped:
+    return skipped_face(a_face(sequence, source=source), SkippedReason.SHED)
 
 
 def gaps(entries: list[Entry]) -> list[tuple[int, int] | None]:
-    return [entry.gap for entry in joined(entries) if isinstance(entry, Passed)]
+    return [entry.gap for entry in merged_shed_gaps(entries) if isinstance(entry, Skipped)]
 
 
 def test_only_a_live_face_grows_stale() -> None:
@@ -32,7 +32,7 @@ def test_a_face_that_was_read_ends_the_run_progress_does_not() -> None:
 
 
 def test_rejected_faces_keep_their_own_gaps() -> None:
-    rejected = passed_face(a_face(2), PassedReason.REJECTED)
+    rejected = skipped_face(a_face(2), SkippedReason.REJECTED)
 
     assert gaps([shed(1), rejected, shed(3)]) == [(40_000, 40_001), (80_000, 80_001), (120_000, 120_001)]
 
@@ -40,4 +40,4 @@ def test_rejected_faces_keep_their_own_gaps() -> None:
 def test_everything_else_is_handed_on_as_it_is() -> None:
     entries: list[Entry] = [a_point(1), a_progress(2), shed(3)]
 
-    assert all(one is other for one, other in zip(joined(entries), entries, strict=True))
+    assert all(one is other for one, other in zip(merged_shed_gaps(entries), entries, strict=True))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from contract.readings import Entry, Passed, Point
+from contract.readings import Entry, Point, Skipped
 from contract.records import Erase, Gap, Progress, SessionOpened
 from tests.worker.store.own_redis import OwnRedis, shared_redis
 from tests.worker.store.redis_contents import dumped, read_redis, restored
@@ -160,7 +160,7 @@ def fold(entries: Iterable[Entry]) -> Contents:
             state.people.pop(entry.person, None)
             state.points.pop(entry.person, None)
             continue
-        if isinstance(entry, Passed) and entry.source is None:
+        if isinstance(entry, Skipped) and entry.source is None:
             state.passed[entry.reason.value] += 1
             continue
         key = (entry.source, entry.session)
@@ -177,7 +177,7 @@ def fold(entries: Iterable[Entry]) -> Contents:
             session |= {"frames": entry.frames, "looked_at": entry.looked_at, "closed": int(entry.closed)}
         elif isinstance(entry, Gap):
             state.gaps.add((*key, entry.sequence, entry.begin, entry.end, entry.reason.value))
-        elif isinstance(entry, Passed):
+        elif isinstance(entry, Skipped):
             state.passed[entry.reason.value] += 1
             if entry.gap is not None:
                 reason = {"rejected": "rejected", "shed": "dropped"}[entry.reason.value]

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec import structs
 
 from contract.labels import GapReason
-from contract.readings import Entry, Passed, PassedReason
+from contract.readings import Entry, Skipped, SkippedReason
 from tests.worker.examples import SCHEMA, a_face, a_gap, a_point, a_progress, an_erasure, an_opening, with_face
 from tests.worker.store.harness import Contents, Harness, RedisHarness, SqliteHarness, fold, scripted_redis
 from worker.store import Lease, Outcome, Store
@@ -105,14 +105,14 @@ def test_a_partition_that_nobody_took_is_fenced(store: Store) -> None:
 
 def a_passed(
     sequence: int | None = None,
-    reason: PassedReason = PassedReason.REJECTED,
+    reason: SkippedReason = SkippedReason.REJECTED,
     gap: tuple[int, int] | None = None,
     source: str = "cam",
     session: str = "s1",
-) -> Passed:
+) -> Skipped:
     if sequence is None:
-        return Passed(reason=reason)
-    return Passed(reason=reason, source=source, session=session, sequence=sequence, gap=gap)
+        return Skipped(reason=reason)
+    return Skipped(reason=reason, source=source, session=session, sequence=sequence, gap=gap)
 
 
 FLAWED = {
@@ -135,7 +135,7 @@ FLAWED = {
     "an erasure of nobody": [an_erasure(person="")],
     "progress without a time": [structs.replace(a_progress(1), event_time=None)],
     "half a letter in a name": [a_point(1, person="\ud800")],
-    "passed over for no known reason": [Passed(reason="bored")],  # type: ignore[arg-type]
+    "passed over for no known reason": [Skipped(reason="bored")],  # type: ignore[arg-type]
     "passed over without a sequence": [dataclasses.replace(a_passed(1), sequence=None)],
     "a gap of nobody": [dataclasses.replace(a_passed(), gap=(0, 1))],
     "a gap behind a passed one that ends before it begins": [a_passed(1, gap=(1, 0))],
@@ -180,7 +180,7 @@ def test_facts_repeated_in_another_log_are_passed_over(store: Store, harness: Ha
 
 
 def test_what_is_passed_over_is_counted_marked_and_a_gap(store: Store, harness: Harness) -> None:
-    shed = PassedReason.SHED
+    shed = SkippedReason.SHED
     log = [an_opening(), a_passed(), a_passed(1, gap=(40, 90)), a_passed(2, shed, gap=(100, 200)), a_passed(3, shed)]
     log += [a_point(2), a_passed(3), a_point(4)]  # repeats count for nothing
     lease = store.take(LOG, 0)
@@ -189,8 +189,8 @@ def test_what_is_passed_over_is_counted_marked_and_a_gap(store: Store, harness: 
     commit(store, lease, log[4:], begin=4)
 
     assert harness.contents() == fold(log)
-    assert store.passed(LOG, 0) == {PassedReason.REJECTED: 2, PassedReason.SHED: 2}
-    assert store.passed(LOG, 1) == store.passed("log-b", 0) == {PassedReason.REJECTED: 0, PassedReason.SHED: 0}
+    assert store.passed(LOG, 0) == {SkippedReason.REJECTED: 2, SkippedReason.SHED: 2}
+    assert store.passed(LOG, 1) == store.passed("log-b", 0) == {SkippedReason.REJECTED: 0, SkippedReason.SHED: 0}
     assert harness.contents().gaps == {
         ("cam", "s1", 1, 40, 90, "rejected"),
         ("cam", "s1", 2, 100, 200, "dropped"),
@@ -342,7 +342,7 @@ def an_entry(rng: np.random.Generator, source: str, session: str, sequence: int)
             return an_erasure(person, sequence, source, session)
         case "passed":
             gap = (sequence, sequence + 7) if rng.integers(2) else None
-            return a_passed(sequence, PassedReason.SHED, gap, source, session)
+            return a_passed(sequence, SkippedReason.SHED, gap, source, session)
         case "unreadable":
             return a_passed()
     return a_point(

@@ -14,7 +14,7 @@ import pytest
 
 from contract.errors import BadStore, NotAStore, StoreTooNew, StoreUnwritable
 from contract.points import unpack
-from contract.readings import Passed, PassedReason, ReadingSchema
+from contract.readings import ReadingSchema, Skipped, SkippedReason
 from contract.tables import APPLICATION_ID, LAYOUT_VERSION
 from tests.worker.examples import SCHEMA, a_point, an_erasure, an_opening
 from tests.worker.store.committer import LOG, commit_all, the_log
@@ -222,11 +222,11 @@ def test_a_store_of_the_first_layout_goes_on_with_the_counters_of_ours(path: Pat
     store = SqliteStore(path)
     lease = store.take(LOG, 0)
     assert lease.next_offset == 2
-    commit(store, lease, [Passed(reason=PassedReason.SHED), a_point(2)], begin=2)
+    commit(store, lease, [Skipped(reason=SkippedReason.SHED), a_point(2)], begin=2)
 
-    assert store.passed(LOG, 0) == {PassedReason.REJECTED: 0, PassedReason.SHED: 1}
+    assert store.passed(LOG, 0) == {SkippedReason.REJECTED: 0, SkippedReason.SHED: 1}
     assert SqliteHarness(path.parent).contents() == fold(
-        [an_opening(), a_point(1), Passed(reason=PassedReason.SHED), a_point(2)]
+        [an_opening(), a_point(1), Skipped(reason=SkippedReason.SHED), a_point(2)]
     )
     store.close()
     with sqlite3.connect(path) as reader:

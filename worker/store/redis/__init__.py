@@ -10,7 +10,7 @@ from contract.errors import BadStore, LogReplaced, StoreTooNew, StoreUnavailable
 from contract.keys import LAYOUT, LAYOUT_VERSION, Keys
 from contract.labels import GapReason
 from contract.points import packed
-from contract.readings import Entry, PassedReason, Point, ReadingSchema
+from contract.readings import Entry, Point, ReadingSchema, SkippedReason
 from contract.topics import PARTITIONS, partition_of
 from worker.store import Lease, Outcome, Rescoring
 from worker.store.check import BadBatch, Batch, checked
@@ -144,12 +144,12 @@ class RedisStore:
         except redis_rescoring.UnexpectedAnswer as answer:
             raise self._bad(_texts(answer.args[0]), partition) from None
 
-    def passed(self, log: str, partition: int) -> dict[PassedReason, int]:
+    def passed(self, log: str, partition: int) -> dict[SkippedReason, int]:
         """How many deliveries of a partition were passed over, by reason."""
-        fields = ["log", *(f"passed:{reason}" for reason in PassedReason)]
+        fields = ["log", *(f"passed:{reason}" for reason in SkippedReason)]
         followed, *counts = self._server.ask("HMGET", Keys(partition).position, *fields)
         mine = followed == log.encode()
-        return {reason: int(count or 0) if mine else 0 for reason, count in zip(PassedReason, counts, strict=True)}
+        return {reason: int(count or 0) if mine else 0 for reason, count in zip(SkippedReason, counts, strict=True)}
 
     def high_water(self, source: str, session: str) -> int | None:
         """The highest sequence applied of a session; None: nothing yet."""

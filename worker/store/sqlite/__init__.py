@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contract.labels import GapReason
 from contract.layers import layer_name, rank_of, schema_of_name
 from contract.points import packed
-from contract.readings import Entry, PassedReason, Point, ReadingSchema
+from contract.readings import Entry, Point, ReadingSchema, SkippedReason
 from worker.store import Lease, Outcome, Rescoring
 from worker.store.check import BadBatch, checked
 from worker.store.fold import Changes, Seen, SessionKey, changes_of, sessions_of
@@ -87,8 +87,8 @@ class SqliteStore:
                 "WHERE log = ? AND partition = ?",
                 (
                     next_offset,
-                    changes.passed[PassedReason.REJECTED],
-                    changes.passed[PassedReason.SHED],
+                    changes.passed[SkippedReason.REJECTED],
+                    changes.passed[SkippedReason.SHED],
                     log,
                     partition,
                 ),
@@ -140,12 +140,12 @@ class SqliteStore:
             )
         return Outcome.APPLIED
 
-    def passed(self, log: str, partition: int) -> dict[PassedReason, int]:
+    def passed(self, log: str, partition: int) -> dict[SkippedReason, int]:
         """How many deliveries of a partition were passed over, by reason."""
         query = "SELECT rejected, shed FROM partitions WHERE log = ? AND partition = ?"
         with self._turn, translated(self._path):
             rejected, shed = self._connection.execute(query, (log, partition)).fetchone() or (0, 0)
-        return {PassedReason.REJECTED: rejected, PassedReason.SHED: shed}
+        return {SkippedReason.REJECTED: rejected, SkippedReason.SHED: shed}
 
     def high_water(self, source: str, session: str) -> int | None:
         """The highest sequence applied of a session; None: nothing yet."""

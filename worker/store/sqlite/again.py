@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from contract.readings import Entry, PassedReason, Point, ReadingSchema
+from contract.readings import Entry, Point, ReadingSchema, SkippedReason
 from worker.store import Lease, Outcome
 from worker.store.sqlite import SqliteStore
 
@@ -37,9 +37,9 @@ class ReadAgain:
         self._store.add_to_layer([entry for entry in entries if isinstance(entry, Point)], schema, self._layer)
         return Outcome.APPLIED
 
-    def passed(self, log: str, partition: int) -> dict[PassedReason, int]:
+    def passed(self, log: str, partition: int) -> dict[SkippedReason, int]:
         """Nothing is counted a second time."""
-        return dict.fromkeys(PassedReason, 0)
+        return dict.fromkeys(SkippedReason, 0)
 
     def high_water(self, source: str, session: str) -> int | None:
         """None: a session is read from its beginning."""
