@@ -182,9 +182,10 @@ def _joined(values: Sequence[NDArray[np.floating]]) -> NDArray[np.floating]:
 def unpack(blobs: Sequence[tuple[int, bytes]], channels: int) -> Columns:
     """The points of (chunk number, bytes) pairs of one schema, sorted by event time; a chunk may come in parts."""
     dtype = point_dtype(channels)
-    parts = [np.frombuffer(blob, dtype) for _, blob in blobs]
-    packed = np.concatenate(parts) if parts else np.empty(0, dtype)
-    starts = np.repeat([chunk * CHUNK_US for chunk, _ in blobs], [len(part) for part in parts])
+    if odd := [len(blob) for _, blob in blobs if len(blob) % dtype.itemsize]:
+        raise ValueError(f"points of {odd[0]} bytes, wanted a multiple of {dtype.itemsize}")
+    packed = np.frombuffer(b"".join(blob for _, blob in blobs), dtype)  # concatenate promotes field by field
+    starts = np.repeat([chunk * CHUNK_US for chunk, _ in blobs], [len(blob) // dtype.itemsize for _, blob in blobs])
     event_time = starts.astype(np.int64) + packed["dt_us"].astype(np.int64)
     order = np.argsort(event_time, kind="stable")
     packed = packed[order]

@@ -80,7 +80,7 @@ def _nets_of(
         if person.session != session:
             continue
         schemas = snapshot.schemas(person.id, -EVER, EVER)
-        in_force = {schema for _, schema, _ in snapshot.stretches(person.id, -EVER, EVER)}
+        in_force = {schema for _, schema, _ in snapshot.points(person.id, -EVER, EVER)}
         for schema in (schemas[name] for name in sorted(in_force)):
             kinds = list(dict.fromkeys(channel.kind for channel in schema.channels))
             each = [{kind} for kind in kinds] if len(kinds) == len(schema.nets) else [set(kinds)] * len(schema.nets)

@@ -42,7 +42,7 @@ def seconds_since(session: Session, event_time: int) -> float:
 
 def _timeline(snapshot: Snapshot, session: Session, person: Person) -> Timeline:
     schemas = snapshot.schemas(person.id, -EVER, EVER)
-    stretches = list(snapshot.stretches(person.id, -EVER, EVER))
+    stretches = list(snapshot.points(person.id, -EVER, EVER))
     points = _joined([columns for _, _, columns in stretches])
     order = np.argsort(points.event_time, kind="stable")
     values: dict[tuple[ChannelKind, str], NDArray[np.float32]] = {}

@@ -202,7 +202,7 @@ class _Reading:
         """The stretches, cut to [begin, end); empty ones left out."""
         if end <= begin:
             return
-        for _, schema, part in self.snapshot.stretches(self.wanted.person, begin, end):
+        for _, schema, part in self.snapshot.points(self.wanted.person, begin, end):
             low, high = np.searchsorted(part.event_time, (begin, end))
             if low < high:
                 yield schema, _slice(part, int(low), int(high))
@@ -211,7 +211,7 @@ class _Reading:
         """Stretches until more than `limit` points are there and their minute is over."""
         held, minute = 0, None
         begin, end = self.wanted.begin, self.wanted.end
-        for chunk, schema, part in self.snapshot.stretches(self.wanted.person, begin, end):
+        for chunk, schema, part in self.snapshot.points(self.wanted.person, begin, end):
             if held > self.wanted.limit and chunk != minute:
                 return
             low, high = np.searchsorted(part.event_time, (begin, end))

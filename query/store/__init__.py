@@ -76,6 +76,12 @@ class PeopleAfter:
 class Snapshot(Protocol):
     """One state of the store."""
 
+    def version(self) -> str | None:
+        """Return a text that changes with every commit; None: not known at the moment.
+
+        What is read after it is of this version or a later one.
+        """
+
     def sessions(self) -> list[Session]:
         """All sessions, by source and time."""
 
@@ -97,16 +103,20 @@ class Snapshot(Protocol):
     def schemas(self, person: str, begin: int, end: int) -> dict[str, ReadingSchema]:
         """The reading schemas, by id, of the chunks that touch [begin, end), the last rescoring's first."""
 
-    def stretches(self, person: str, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
-        """(chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut.
+    def points(self, person: str, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
+        """Yield (chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut.
 
-        Of a frame that was read again only the last rescoring's point.
+        Consecutive chunks of one schema alone may come as one, under the number of the last. Of a frame that was
+        read again only the last rescoring's point.
+
+        Raises:
+            BadStore: points that do not fit their schema.
         """
 
     def buckets(self, person: str, begin: int, end: int, level_s: int) -> Iterator[tuple[str, Buckets]] | None:
         """(schema id, sums) of the whole buckets in [begin, end), those of a schema by time, none empty.
 
-        Of the same points as `stretches`. Both ends lie on a level of `contract.keys`. None: this store keeps no sums,
+        Of the same points as `points`. Both ends lie on a level of `contract.keys`. None: this store keeps no sums,
         its points are all there is.
         """
 

@@ -1,10 +1,10 @@
 """Reads the store file that the embedded worker writes: the SQLite side of `query.store`."""
 
 import contextlib
-import itertools
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from contract.points import Columns, chunk_of, unpack
 from contract.readings import ReadingSchema
 from contract.tables import APPLICATION_ID, LAYOUT_VERSION
 from query.store import GapSpan, PeopleAfter, Person, Session, still_open
-from query.store.layers import Stretch, points_in_force, schemas_in_force
+from query.store.rescored import Part, points_in_force, runs, schemas_in_force
+
+TICK_NS = 50_000_000  # file systems stamp writes to a few ms
 
 
 class SqliteReader:
@@ -40,9 +42,10 @@ class SqliteReader:
         """
         try:
             file, connection = self._borrow()
+            version = self._version()
             connection.execute("BEGIN")
             try:
-                yield SqliteSnapshot(connection)
+                yield SqliteSnapshot(connection, version)
             finally:
                 connection.execute("ROLLBACK")
                 with self._lock:
@@ -56,6 +59,17 @@ class SqliteReader:
             idle, self._idle = self._idle, []
         for _, connection in idle:
             connection.close()
+
+    def _version(self) -> str | None:
+        """Return sizes and times of file and log; None within a tick of a write: the next one would look the same."""
+        marks = []
+        for path in (self._path, self._path.with_name(self._path.name + "-wal")):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                if time.time_ns() - status.st_mtime_ns < TICK_NS:
+                    return None
+                marks.append(f"{status.st_ino:x}.{status.st_size:x}.{status.st_mtime_ns:x}")
+        return "-".join(marks)
 
     def _borrow(self) -> tuple[tuple[int, int], sqlite3.Connection]:
         try:
@@ -77,8 +91,13 @@ class SqliteReader:
 class SqliteSnapshot:
     """One state of a SQLite store; see `Snapshot`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, version: str | None) -> None:
         self._rows = connection.execute
+        self._version = version
+
+    def version(self) -> str | None:
+        """Return a text that changes with every commit; None: not known at the moment."""
+        return self._version
 
     def sessions(self) -> list[Session]:
         """All sessions, by source and time."""
@@ -147,20 +166,21 @@ class SqliteSnapshot:
         )
         return {schema: msgspec.json.decode(body, type=ReadingSchema) for schema, body in rows}
 
-    def stretches(self, person: str, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
+    def points(self, person: str, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
         """(chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut."""
         return points_in_force(self._stored_points(person, begin, end))
 
-    def _stored_points(self, person: str, begin: int, end: int) -> Iterator[Stretch]:
+    def _stored_points(self, person: str, begin: int, end: int) -> Iterator[Part]:
         schemas = self._stored_schemas(person, begin, end)
         rows = self._rows(
             "SELECT chunk, reading_schema, points FROM chunks WHERE person = ? AND chunk BETWEEN ? AND ? "
             "ORDER BY chunk, reading_schema, part",
             (person, chunk_of(begin), chunk_of(end - 1)),
         )
-        for (chunk, schema), parts in itertools.groupby(rows, key=lambda row: row[:2]):
+        for run in runs(rows):
+            (_, schema, _), (chunk, *_) = run[0], run[-1]
             try:
-                yield chunk, schema, unpack([(chunk, part[2]) for part in parts], len(schemas[schema].channels))
+                yield chunk, schema, unpack([(number, body) for number, _, body in run], len(schemas[schema].channels))
             except (KeyError, ValueError) as error:
                 raise BadStore(f"minute {chunk} of {person!r} does not fit its reading schema {schema}") from error
 

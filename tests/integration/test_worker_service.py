@@ -126,7 +126,7 @@ def test_a_stored_stretch_is_read_again_by_another_net_while_the_topic_holds_it(
             schemas = snapshot.schemas(f"{source}/1", 0, 10**9)
             frames = {
                 schemas[schema].nets[0].name: sorted(points.frame.tolist())
-                for _, schema, points in snapshot.stretches(f"{source}/1", 0, 10**9)
+                for _, schema, points in snapshot.points(f"{source}/1", 0, 10**9)
             }
             assert frames == {
                 "expressions": [n for n in range(1, 100) if n % 20],

@@ -17,6 +17,7 @@ from contract.points import pack, point_dtype
 from contract.readings import Channel, ChannelKind, NetVersion, Point, ReadingSchema
 from contract.records import Face
 from contract.tables import APPLICATION_ID, LAYOUT_VERSION, SCHEMA
+from contract.topics import partition_of
 from query.store.redis import RedisReader
 from query.store.sqlite import SqliteReader
 
@@ -132,7 +133,7 @@ class StoreOnRedis:
         return RedisReader(self.url)
 
     def keys(self, source: str) -> Keys:
-        return Keys(sum(source.encode()) % self.partitions)
+        return Keys(partition_of(source, self.partitions))
 
     def session(
         self,
@@ -155,7 +156,8 @@ class StoreOnRedis:
             fields["complete_until"] = complete_until
         with self.server.pipeline() as commit:
             commit.sadd(keys.sources, source).sadd(keys.sessions(source), session)
-            commit.hset(keys.session(source, session), mapping=fields).execute()
+            commit.hset(keys.session(source, session), mapping=fields)
+            commit.hincrby(keys.position, "next_offset").execute()
 
     def gap(
         self, begin: int, end: int, reason: str = "decode_error", source: str = "clip", session: str = "s1"
@@ -194,6 +196,7 @@ class StoreOnRedis:
                 commit.append(keys.chunk(person, chunk, schema.id), body)
             for (key, slot), sums in buckets.items():
                 commit.hset(key, slot, sums.astype("<u8").tobytes())
+            commit.hincrby(keys.position, "next_offset")
             commit.execute()
 
     def _buckets(

@@ -180,7 +180,7 @@ def test_a_change_of_net_within_a_bucket_is_a_new_epoch_and_keeps_what_is_stored
 
     begin, end, ids = NOON, NOON + 300 * SECOND, {FACE_NET.id: range(1, change), NEWER.id: range(change, 600)}
     with closing(reader_of(where)) as reader, reader.snapshot() as snapshot:
-        for _, schema, points in snapshot.stretches("door.s1.1", begin, end):
+        for _, schema, points in snapshot.points("door.s1.1", begin, end):
             assert set(points.frame) <= set(ids[schema])
             wanted = np.concatenate([shares(1, seed=frame) for frame in points.frame])
             np.testing.assert_allclose(points.values, wanted, atol=0.5 / 65_535 + 1e-6)  # packing, float32

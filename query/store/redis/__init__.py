@@ -14,6 +14,7 @@ where it was before, until it is asked again.
 """
 
 import contextlib
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -25,11 +26,12 @@ from contract.errors import NotFound
 from contract.keys import Keys
 from contract.points import Columns
 from contract.readings import ReadingSchema
+from contract.topics import partition_of
 from query.store import PeopleAfter, Person, Session
 from query.store.choose import shown
 from query.store.redis.asking import Member, asked, batches, members
 from query.store.redis.points import PersonPoints
-from query.store.redis.rows import PERSON, person_of, session_of
+from query.store.redis.rows import PERSON, person_of, session_in, session_of
 from query.store.redis.server import partitions_of, server_at
 from runtime.redis import translated
 
@@ -80,6 +82,20 @@ class RedisSnapshot:
         self._sources_at: dict[str, Keys] = {}
         self._points_of: dict[str, PersonPoints] = {}
 
+    def version(self) -> str | None:
+        """Return a text that changes with every commit, also of a rescoring."""
+        marks = self._asked(
+            call
+            for keys in self._partitions
+            for call in (("hmget", keys.position, "log", "epoch", "next_offset"), ("hkeys", keys.rescored))
+        )
+        rescorings = [
+            ("hmget", keys.rescoring(schema.decode()), "epoch", "next_offset")
+            for keys, schemas in zip(self._partitions, marks[1::2], strict=True)
+            for schema in schemas
+        ]
+        return hashlib.blake2b(repr([marks, self._asked(rescorings)]).encode(), digest_size=12).hexdigest()
+
     def sessions(self) -> list[Session]:
         """All sessions, by source and time."""
         sources = self._sources()
@@ -94,18 +110,41 @@ class RedisSnapshot:
 
     def session(self, source: str, session: str) -> Session:
         """One session; raises NotFound."""
-        home = self._sources_at.get(source)
-        for found in self._read_sessions((keys, source, session) for keys in ([home] if home else self._partitions)):
-            if found is not None:
-                return found
+        home = self._sources_at.get(source) or self._partition_of(source)
+        for places in ([home], self._partitions):
+            for found in self._read_sessions((keys, source, session) for keys in places):
+                if found is not None:
+                    return found
         raise NotFound(f"no session {session!r} of a source {source!r}")
 
     def headcounts(self) -> dict[tuple[str, str], int]:
         """How many people each (source, session) shows; those who come or go meanwhile may be counted or not."""
         counts: Counter[tuple[str, str]] = Counter()
-        for batch in batches(self._listed(None, None), PEOPLE_AT_ONCE):
-            sessions = self._asked(("hget", keys.person(person), "session") for _, keys, person in batch)
-            places = zip(batch, sessions, strict=True)
+        doubtful = list[tuple[str, Keys, str]]()
+        sources = self._sources()
+        lists = self._asked(("zrange", keys.people(source), 0, -1) for source, keys in sources)
+        known = self._asked(("smembers", keys.sessions(source)) for source, keys in sources)
+        ends = self._asked(
+            ("ttl", keys.person(names[place].decode()))
+            for (_, keys), names in zip(sources, lists, strict=True)
+            for place in (0, -1)
+            if names
+        )
+        lasting = iter(ends)
+        for (source, keys), names, sessions in zip(sources, lists, known, strict=True):
+            if not names:
+                continue
+            # Nobody expires here: the list holds those who are there, and the names say in which session.
+            for_ever = next(lasting) == next(lasting) == -1
+            for name in map(bytes.decode, names):
+                session = session_in(source, name, sessions) if for_ever else None
+                if session is None:
+                    doubtful.append((source, keys, name))
+                else:
+                    counts[source, session] += 1
+        for batch in batches(doubtful, PEOPLE_AT_ONCE):
+            stored = self._asked(("hget", keys.person(person), "session") for _, keys, person in batch)
+            places = zip(batch, stored, strict=True)
             counts.update((source, session.decode()) for (source, *_), session in places if session is not None)
         return dict(counts)
 
@@ -116,8 +155,12 @@ class RedisSnapshot:
 
     def person(self, person: str) -> Person:
         """One person; raises NotFound."""
-        keys = self._home(person)
-        found = next(self._read_people([(keys, person)])) if keys else None
+        likely = self._people_at.get(person) or self._partition_of(person.rsplit(".", 2)[0])
+        found = next(self._read_people([(likely, person)]))
+        if found is not None:
+            self._people_at[person] = likely
+        elif keys := self._home(person):  # an id of another form
+            found = next(self._read_people([(keys, person)]))
         if found is None:
             raise NotFound(f"no person {person[:80]!r} in the store")
         return found
@@ -137,10 +180,10 @@ class RedisSnapshot:
         points = self._points(person)
         return points.schemas(begin, end) if points else {}
 
-    def stretches(self, person: str, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
+    def points(self, person: str, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
         """(chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut."""
         points = self._points(person)
-        return points.stretches(begin, end) if points else iter(())
+        return points.points(begin, end) if points else iter(())
 
     def buckets(self, person: str, begin: int, end: int, level_s: int) -> Iterator[tuple[str, Buckets]]:
         """(schema id, sums) of the whole buckets in [begin, end), those of a schema by time, none empty."""
@@ -154,6 +197,10 @@ class RedisSnapshot:
 
     def _asked(self, calls: Iterable[tuple[Any, ...]]) -> list[Any]:
         return asked(self._server, calls)
+
+    def _partition_of(self, source: str) -> Keys:
+        """Return where the producers put a source."""
+        return self._partitions[partition_of(source, len(self._partitions))]
 
     def _sources(self) -> list[tuple[str, Keys]]:
         """All sources by name, and where they lie."""

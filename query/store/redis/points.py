@@ -13,16 +13,16 @@ from contract.errors import BadStore
 from contract.keys import BUCKET_SLOTS, Keys
 from contract.points import Columns, chunk_of, unpack
 from contract.readings import ReadingSchema
-from query.store.layers import Stretch, buckets_in_force, points_in_force, schemas_in_force
 from query.store.redis.asking import asked, batches, members
+from query.store.rescored import Part, buckets_in_force, points_in_force, runs, schemas_in_force
 
 CHUNKS_AT_ONCE = 64  # of 110 KB each where 30 faces a second are read: 7 MB
 SLABS_AT_ONCE = 16  # of 360 buckets
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Which chunks were asked for, the names of the schemas in them, and those of the schemas that are stored."""
+class Index:
+    """What a person's index says of some chunks: the names of the schemas in them, and the schemas that are stored."""
 
     chunks: range
     ids: frozenset[str]
@@ -30,42 +30,48 @@ class Told:
 
 
 class PersonPoints:
-    """What `Snapshot` tells of one person's points."""
+    """The points of one person; see `Snapshot`."""
 
     def __init__(self, server: Any, keys: Keys, person: str) -> None:
         self._server = server
         self._keys = keys
         self._person = person
-        self._told: Told | None = None  # first; a schema that comes later is left to the next snapshot
+        self._known: Index | None = None  # first; a schema that comes later is left to the next snapshot
 
     def schemas(self, begin: int, end: int) -> dict[str, ReadingSchema]:
         """The reading schemas, by id, of the chunks that touch [begin, end)."""
-        told = self._look(_chunks(begin, end))
-        self._told = self._told or told
-        return schemas_in_force(told.schemas)
+        found = self._look(_chunks(begin, end))
+        self._known = self._known or found
+        return schemas_in_force(found.schemas)
 
-    def stretches(self, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
+    def points(self, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
         """(chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut."""
         return points_in_force(self._stored_points(begin, end))
 
-    def _stored_points(self, begin: int, end: int) -> Iterator[Stretch]:
+    def _stored_points(self, begin: int, end: int) -> Iterator[Part]:
         schemas, places = self._places(_chunks(begin, end))
-        for batch in batches(places, CHUNKS_AT_ONCE):
+        for run in runs(self._bodies(places)):
+            (_, name, _), (chunk, *_) = run[0], run[-1]
+            try:
+                yield chunk, name, unpack([(number, body) for number, _, body in run], len(schemas[name].channels))
+            except (KeyError, ValueError) as error:
+                raise self._damaged(f"minute {chunk}", name) from error
+
+    def _bodies(self, places: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str, bytes]]:
+        """Yield the packed points of these places; those that have expired or were erased meanwhile are left out."""
+        for size in itertools.chain((1, 4, 16), itertools.repeat(CHUNKS_AT_ONCE)):  # a short page needs little
+            batch = list(itertools.islice(places, size))
+            if not batch:
+                return
             bodies = self._server.mget([self._keys.chunk(self._person, *place) for place in batch])
-            for (chunk, name), body in zip(batch, bodies, strict=True):
-                if body is None:  # expired, or erased meanwhile
-                    continue
-                try:
-                    yield chunk, name, unpack([(chunk, body)], len(schemas[name].channels))
-                except (KeyError, ValueError) as error:
-                    raise self._damaged(f"minute {chunk}", name) from error
+            yield from ((*place, body) for place, body in zip(batch, bodies, strict=True) if body is not None)
 
     def buckets(self, begin: int, end: int, level_s: int) -> Iterator[tuple[str, Buckets]]:
         """(schema id, sums) of the whole buckets in [begin, end), those of a schema by time, none empty."""
         stored = self._stored_buckets(begin, end, level_s)
         for _, group in itertools.groupby(stored, key=lambda part: part[0]):
             sums = {name: part for _, name, part in group}
-            yield from buckets_in_force(sums, level_s * SECOND_US, self.stretches)
+            yield from buckets_in_force(sums, level_s * SECOND_US, self.points)
 
     def _stored_buckets(self, begin: int, end: int, level_s: int) -> Iterator[tuple[int, str, Buckets]]:
         """(slab, name, sums), by slab and name."""
@@ -84,14 +90,14 @@ class PersonPoints:
                     yield slab, name, Buckets(part.begin[rows], part.count[rows], part.quality[rows], part.values[rows])
 
     def _places(self, chunks: range) -> tuple[dict[str, ReadingSchema], Iterator[tuple[int, str]]]:
-        """The schemas that were told of these chunks, or of more, and the (chunk number, schema id) under them."""
-        told = self._told
-        if told is None or chunks.start < told.chunks.start or told.chunks.stop < chunks.stop:
-            told = self._look(chunks)
-        ids = told.ids
-        return told.schemas, (place for place in self._index(chunks) if place[1] in ids)
+        """Return the known schemas of these chunks and their (chunk number, schema id)."""
+        known = self._known
+        if known is None or chunks.start < known.chunks.start or known.chunks.stop < chunks.stop:
+            known = self._look(chunks)
+        ids = known.ids
+        return known.schemas, (place for place in self._index(chunks) if place[1] in ids)
 
-    def _look(self, chunks: range) -> Told:
+    def _look(self, chunks: range) -> Index:
         """The schemas of these chunks as they are now."""
         ids = sorted({name for _, name in self._index(chunks)})
         bodies = self._server.hmget(self._keys.schemas, ids) if ids else []
@@ -100,7 +106,7 @@ class PersonPoints:
             for name, body in zip(ids, bodies, strict=True)
             if body is not None
         }
-        return Told(chunks, frozenset(ids), known)
+        return Index(chunks, frozenset(ids), known)
 
     def _index(self, chunks: range) -> Iterator[tuple[int, str]]:
         """(chunk number, schema id), in this order."""

@@ -1,6 +1,6 @@
 """What the keys of `contract.keys` hold, as the values of `query.store`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from contract.errors import BadStore
 from query.store import GapSpan, Person, Session, still_open
@@ -60,6 +60,15 @@ def person_of(person: str, row: Sequence[bytes | None], has_picture: bool) -> Pe
         )
     except ValueError as error:
         raise BadStore(f"person {person[:80]!r} cannot be understood ({error})") from error
+
+
+def session_in(source: str, person: str, sessions: Collection[bytes]) -> str | None:
+    """Return the session in a person's id, «source.session.number»; None: the id says none of these."""
+    begins = f"{source}."
+    if not person.startswith(begins):
+        return None
+    session = person[len(begins) :].rpartition(".")[0]
+    return session if session.encode() in sessions else None
 
 
 def _spans(gaps: Fields) -> list[GapSpan]:

@@ -14,7 +14,7 @@ def test_points_come_back_as_they_were_packed(store: Store, reader: Reader) -> N
     store.person("p", every_frame(2_000), values)  # 80 s: two minutes
 
     with reader.snapshot() as snapshot:
-        stretches = list(snapshot.stretches("p", 0, 80 * SECOND))
+        stretches = list(snapshot.points("p", 0, 80 * SECOND))
 
     assert [(chunk, schema) for chunk, schema, _ in stretches] == [(0, FACE_NET.id), (1, FACE_NET.id)]
     seen = np.concatenate([part.values for _, _, part in stretches])
@@ -29,7 +29,7 @@ def test_threads_share_a_reader(store: Store, reader: Reader) -> None:
     def read() -> None:
         for _ in range(20):
             with reader.snapshot() as snapshot:
-                seen.extend(len(part) for _, _, part in snapshot.stretches("p", 0, 20 * SECOND))
+                seen.extend(len(part) for _, _, part in snapshot.points("p", 0, 20 * SECOND))
 
     threads = [threading.Thread(target=read) for _ in range(4)]
     for thread in threads:
@@ -78,7 +78,7 @@ def test_a_chunk_that_does_not_fit_its_schema_is_a_bad_store(store: Store, reade
     store.damage("p")
 
     with reader.snapshot() as snapshot, pytest.raises(BadStore, match="does not fit its reading schema"):
-        list(snapshot.stretches("p", 0, SECOND))
+        list(snapshot.points("p", 0, SECOND))
 
 
 def test_two_nets_of_one_minute_come_apart(store: Store, reader: Reader) -> None:
@@ -89,7 +89,7 @@ def test_two_nets_of_one_minute_come_apart(store: Store, reader: Reader) -> None
 
     with reader.snapshot() as snapshot:
         schemas = snapshot.schemas("p", 0, 10 * SECOND)
-        stretches = list(snapshot.stretches("p", 0, 10 * SECOND))
+        stretches = list(snapshot.points("p", 0, 10 * SECOND))
 
     assert schemas == {FACE_NET.id: FACE_NET, BOTH_NETS.id: BOTH_NETS}
     assert [(chunk, schema, len(part)) for chunk, schema, part in stretches] == sorted(
@@ -106,7 +106,7 @@ def test_only_the_minutes_that_were_asked_for_are_read(store: Store, reader: Rea
 
     def chunks(begin: int, end: int) -> list[int]:
         with reader.snapshot() as snapshot:
-            return [chunk for chunk, _, _ in snapshot.stretches("p", begin, end)]
+            return [chunk for chunk, _, _ in snapshot.points("p", begin, end)]
 
     assert chunks(-(2**62), 2**62) == [-1, 0, 1, 16]
     assert chunks(0, 60 * SECOND) == [0]

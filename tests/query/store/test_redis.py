@@ -46,7 +46,7 @@ def test_points_before_complete_until_are_there_whatever_is_committed_meanwhile(
     for _ in range(200):
         with reader.snapshot() as snapshot:
             until = snapshot.session("clip", "s1").complete_until or 0
-            points = sum(len(part) for _, _, part in snapshot.stretches("p", 0, SECOND))
+            points = sum(len(part) for _, _, part in snapshot.points("p", 0, SECOND))
             ahead.append(points - 1 - until)
     stop.set()
     worker.join()
@@ -69,8 +69,8 @@ def test_a_net_that_comes_while_a_page_is_read_waits_for_the_next(
         told = snapshot.schemas("p", 0, 10 * SECOND)
 
         redis_store.person("p", every_frame(50, begin=2 * SECOND), shares(50, 20), schema=BOTH_NETS)
-        stretches = list(snapshot.stretches("p", 0, 10 * SECOND))
-        edges = list(snapshot.stretches("p", -SECOND, 11 * SECOND))  # never told of: as it is now
+        stretches = list(snapshot.points("p", 0, 10 * SECOND))
+        edges = list(snapshot.points("p", -SECOND, 11 * SECOND))  # never told of: as it is now
         page = read_page(snapshot, session, wanted(10 * SECOND, SECOND))
 
     assert set(told) == {FACE_NET.id}
@@ -87,7 +87,7 @@ def test_who_is_erased_while_they_are_read_is_gone_from_there_on(
     redis_store.person("p", every_frame(70 * 60, fps=1), shares(70 * 60))  # 70 minutes: more than are fetched at once
     with reader.snapshot() as snapshot:
         session = snapshot.session("clip", "s1")
-        stretches = snapshot.stretches("p", 0, 4_200 * SECOND)
+        stretches = snapshot.points("p", 0, 4_200 * SECOND)
         first = next(stretches)
         redis_store.forget("p")
 
@@ -98,7 +98,7 @@ def test_who_is_erased_while_they_are_read_is_gone_from_there_on(
         assert list(snapshot.people(None, None)) == []
 
     assert first[0] == 0
-    assert len(rest) == 63  # what had been fetched already
+    assert sum(len(points) for *_, points in rest) == 4 * 60  # what had been fetched already
     assert page.n is not None
     assert page.n.sum() == 0
 
@@ -113,7 +113,7 @@ def test_what_has_expired_is_passed_over(redis_store: StoreOnRedis, reader: Redi
     with reader.snapshot() as snapshot:
         assert [person.id for person in snapshot.people(None, None)] == ["q"]
         assert snapshot.headcounts() == {("clip", "s1"): 1}
-        assert [chunk for chunk, _, _ in snapshot.stretches("q", 0, 100 * SECOND)] == [1]
+        assert [chunk for chunk, _, _ in snapshot.points("q", 0, 100 * SECOND)] == [1]
         assert snapshot.picture("p") is None
 
 
@@ -146,9 +146,9 @@ def test_a_day_takes_few_round_trips(
 
     with reader.snapshot() as snapshot:
         snapshot.person("p")
-        stretches = list(snapshot.stretches("p", 0, 86_400 * SECOND))
+        stretches = list(snapshot.points("p", 0, 86_400 * SECOND))
 
-    assert len(stretches) == 1_440
+    assert sum(len(points) for *_, points in stretches) == 1_440
     assert round_trips() <= 35  # 1,440 chunks by 64, and a dozen to begin with
 
 

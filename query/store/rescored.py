@@ -1,4 +1,4 @@
-"""Which of several readings of a frame counts: that of the highest layer (`contract.layers`), for points and sums.
+"""Chooses among several readings of a frame that of the highest layer (`contract.layers`), for points and sums.
 
 This is the one place that knows of layers: whatever leaves it names reading schemas alone and has every frame once.
 """
@@ -17,8 +17,11 @@ from contract.points import CHUNK_US, SHARE_STEP, VALUE_STEP, Columns
 from contract.readings import ReadingSchema
 from query.store.sums import sums_of_points
 
-Stretch = tuple[int, str, Columns]
+Part = tuple[int, str, Columns]
 """(chunk number, id of a schema or name of a layer, points)"""
+Packed = tuple[int, str, bytes]
+"""(chunk number, name of a schema or layer, packed points)"""
+RUN = 64  # chunks
 Mask = NDArray[np.bool_]
 T = TypeVar("T", Columns, Buckets)
 
@@ -28,15 +31,35 @@ def schemas_in_force(stored: Mapping[str, ReadingSchema]) -> dict[str, ReadingSc
     return {schema_of_name(name): stored[name] for name in sorted(stored, key=lambda name: (-rank_of(name), name))}
 
 
-def points_in_force(stored: Iterable[Stretch]) -> Iterator[Stretch]:
-    """The points of these stretches, by chunk, without those of frames that a higher layer has; names become ids."""
-    for chunk, group in itertools.groupby(stored, key=lambda stretch: stretch[0]):
-        stretches = sorted(group, key=lambda stretch: -rank_of(stretch[1]))
-        if rank_of(stretches[0][1]) == 0:
-            yield from stretches
+def runs(stored: Iterable[Packed]) -> Iterator[list[Packed]]:
+    """Yield runs of packed chunks that can be unpacked together: of one schema, and nothing else in their minutes.
+
+    One by one at first, then more at a time: a short page reads little, a long one is not minutes of small arrays.
+    """
+    run, most = list[Packed](), 1
+    for chunk, group in itertools.groupby(stored, key=lambda packed: packed[0]):
+        here = list(group)
+        alone = len({name for _, name, _ in here}) == 1 and rank_of(here[0][1]) == 0
+        if run and not (alone and run[-1][1] == here[0][1] and run[-1][0] != chunk and len(run) < most):
+            yield run
+            run, most = [], min(2 * most, RUN)
+        if alone:
+            run += here
+        else:
+            yield from (list(parts) for _, parts in itertools.groupby(here, key=lambda packed: packed[1]))
+    if run:
+        yield run
+
+
+def points_in_force(stored: Iterable[Part]) -> Iterator[Part]:
+    """Yield the points by chunk, without those of frames that a higher layer has; names become ids."""
+    for chunk, group in itertools.groupby(stored, key=lambda part: part[0]):
+        parts = sorted(group, key=lambda part: -rank_of(part[1]))
+        if rank_of(parts[0][1]) == 0:
+            yield from parts
             continue
         read = np.empty(0, np.int64)  # frames
-        for _, name, points in stretches:
+        for _, name, points in parts:
             frames = (points.event_time % CHUNK_US << 32) | points.frame
             kept = np.isin(frames, read, invert=True)
             if kept.any():
@@ -46,7 +69,7 @@ def points_in_force(stored: Iterable[Stretch]) -> Iterator[Stretch]:
 
 
 def buckets_in_force(
-    stored: Mapping[str, Buckets], step: int, points: Callable[[int, int], Iterable[Stretch]]
+    stored: Mapping[str, Buckets], step: int, points: Callable[[int, int], Iterable[Part]]
 ) -> Iterator[tuple[str, Buckets]]:
     """(schema id, sums), each id once, by time; a bucket that a layer has in part is summed anew from its points.
 
@@ -76,7 +99,7 @@ def buckets_in_force(
 
 
 def _chosen(stored: Mapping[str, Buckets], begins: NDArray[np.int64]) -> tuple[dict[str, Mask], Mask]:
-    """Which buckets count, by name, and in which none does, for the highest layer there has them in part."""
+    """Return per name which buckets to use, and which to sum anew because the highest layer has them in part."""
     counts = {name: _counts(part, begins) for name, part in stored.items()}
     workers = sum((each for name, each in counts.items() if rank_of(name) == 0), np.zeros(len(begins), np.int64))
     is_open, in_part = np.ones(len(begins), np.bool_), np.zeros(len(begins), np.bool_)
