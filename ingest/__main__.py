@@ -9,6 +9,7 @@ from contract.errors import MienError
 from contract.exit_codes import BAD_INPUT
 from contract.topics import FACES
 from runtime.extras import check_cluster_installed
+from runtime.signals import hear_interrupts
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -79,6 +80,7 @@ def command(
 
 def main() -> None:
     """Run the command line; one line per error."""
+    hear_interrupts()
     try:
         app(prog_name="python -m ingest")
     except MienError as error:

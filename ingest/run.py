@@ -1,15 +1,12 @@
 """One run of ingest: files one after the other, each camera beside them, all into Kafka."""
 
 import logging
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import FrameType
 
 import cv2
 
@@ -24,6 +21,7 @@ from ingest.past import RedisPast
 from ingest.pipeline import Following, Stored, Tally, nothing_stored, records_of
 from ingest.settings import IngestSettings
 from ingest.sources import Source, sources_of
+from runtime.signals import stopped_by_signals
 
 LINE_EVERY_S, POLL_S = 5.0, 0.2
 
@@ -50,7 +48,7 @@ def ingest_all(typed: Sequence[str], settings: IngestSettings, delivery: Deliver
     cv2.setNumThreads(1)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it tells of every attempt; what matters is told here
     sources = sources_of(typed)
-    with _stopped_by_signals() as stop:
+    with stopped_by_signals(lambda: _note("stopping after this frame …")) as stop:
         outbox = Outbox(delivery.bootstrap, topic=delivery.topic, budget=delivery.budget)
         past = RedisPast(
             delivery.redis, partitions=outbox.partitions, backlog=KafkaBacklog(delivery.bootstrap, delivery.topic)
@@ -143,25 +141,6 @@ def _line(run: Run, held_bytes: int) -> str:
         for name, tally in list(run.tallies.items())
     ]
     return f"{' · '.join(parts)} ({held_bytes / 2**20:.1f} MiB on the way)"
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second one ends the process as usual."""
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        _note("stopping after this frame …")
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _note(line: str) -> None:

@@ -6,15 +6,19 @@ import sys
 
 from contract.errors import MienError
 from contract.exit_codes import BAD_INPUT, INTERRUPTED
-from mien.cli import app
-from runtime.printing import printable
+from runtime.signals import hear_interrupts
 
 
 def main() -> None:
     """Run the command line."""
+    interrupts = hear_interrupts()  # first of all: the libraries take a second to load
     try:
+        from mien.cli import app
+
         app(standalone_mode=True)
     except MienError as error:
+        from runtime.printing import printable
+
         print(f"mien: {printable(str(error))}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except OSError as error:
@@ -25,6 +29,10 @@ def main() -> None:
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except Exception:
+        if interrupts.came:  # a library makes another error of a KeyboardInterrupt in its import
+            sys.exit(INTERRUPTED)
+        raise
 
 
 if __name__ == "__main__":

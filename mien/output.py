@@ -1,10 +1,9 @@
 """Timelines as a file: columnar JSON (`mien.run/1`), CSV or Parquet rows. Written whole or not at all."""
 
-import contextlib
 import csv
 import io
-import os
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from contract.readings import ChannelKind, NetVersion
 from mien import __version__
 from mien.timelines import Timeline, seconds_since
 from query.store import Session
+from runtime.files import write_whole
 
 RUN_SCHEMA = "mien.run/1"
 Contents = Sequence[tuple[Session, list[Timeline]]]
@@ -36,10 +36,13 @@ def check_writable(path: Path) -> None:
         )
     if path.is_dir():
         raise BadOutput(f"{path}: is a folder, wanted a file name")
-    probe = _beside(path)
-    with _translated(path):
-        probe.touch()
-        probe.unlink()
+    if not path.parent.is_dir():
+        raise BadOutput(f"{path}: cannot be written (there is no folder {path.parent})")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise BadOutput(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def write(path: Path, contents: Contents) -> None:
@@ -48,26 +51,7 @@ def write(path: Path, contents: Contents) -> None:
     Raises:
         BadOutput: the disk is full or the path cannot be written; an older file stays as it was.
     """
-    body = _WRITERS[path.suffix.lower()](contents)
-    unfinished = _beside(path)
-    try:
-        with _translated(path):
-            unfinished.write_bytes(body)
-            unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BadOutput(f"{path}: cannot be written ({error.strerror})") from error
+    write_whole(path, _WRITERS[path.suffix.lower()](contents))
 
 
 def as_json(contents: Contents) -> bytes:

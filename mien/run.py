@@ -1,7 +1,6 @@
 """The all-in-one: ingest, worker and query in one process, on the embedded bus, store and engine."""
 
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import cv2
 import orjson
@@ -31,9 +29,10 @@ from mien.timelines import timelines
 from mien.unseen import lines_of, unseen_of
 from models.engines import Engine
 from query.listen import Listen
-from query.serving import HttpServer, wait_for_interrupt
+from query.serving import HttpServer
 from query.store.sqlite import SqliteReader
 from runtime.printing import printable
+from runtime.signals import stopped_by_signals, wait_for_signal
 from worker.pipeline import Worker
 from worker.reading.nets import engines_of
 from worker.reading.reader import Reader
@@ -146,7 +145,7 @@ def run_all(request: RunRequest) -> int:
             server = HttpServer(store_path, request.listen)
             stack.callback(server.close)
             note(f"dashboard: {server.url}")
-        with _stopped_by_signals(notes) as stop, Watch(notes) as watch:
+        with stopped_by_signals(partial(notes.print, "\nstopping after this frame …")) as stop, Watch(notes) as watch:
             analysis, worker = _Run(request, asked, engines, store, store_path, stop, note).look(watch)
         contents = _contents(store_path, analysis.sessions)
         _give(request, asked, analysis, contents, screen, note)
@@ -157,7 +156,7 @@ def run_all(request: RunRequest) -> int:
             note(f"stopped: what was looked at is {f'kept in {kept}' if kept else 'above'}, the rest is a gap")
         elif request.serve and contents:
             note("Ctrl-C ends it")
-            wait_for_interrupt()
+            wait_for_signal()
         return BAD_INPUT if analysis.failures else INTERRUPTED if stop.is_set() else DONE
 
 
@@ -219,22 +218,3 @@ def _holds_sessions(store: Path) -> bool:
             return bool(snapshot.sessions())
     except BadStore:
         return False
-
-
-@contextmanager
-def _stopped_by_signals(notes: Console) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second one ends the process as usual."""
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        notes.print("\nstopping after this frame …")
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -9,6 +9,7 @@ import typer
 from contract.errors import MienError
 from contract.exit_codes import BAD_INPUT
 from query.listen import Listen
+from runtime.signals import hear_interrupts, wait_for_signal
 
 LOGGING = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -62,7 +63,7 @@ def serve(store: str, listen: Listen) -> None:
         BadRequest: the address cannot be listened on, or the store's address is none.
         BadStore: the store cannot be read: a clear error now, not a broken page later.
     """
-    from query.serving import HttpServer, wait_for_interrupt
+    from query.serving import HttpServer
     from query.store.choose import reader_of
 
     reader = reader_of(store)
@@ -73,12 +74,13 @@ def serve(store: str, listen: Listen) -> None:
         reader.close()
     server = HttpServer(store, listen)
     print(f"dashboard: {server.url}/   (Ctrl-C ends it)", flush=True)
-    wait_for_interrupt()
+    wait_for_signal()
     server.close()
 
 
 def main() -> None:
     """Run the command line; one line per error."""
+    hear_interrupts()
     try:
         typer.run(command)
     except MienError as error:

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from contract.errors import MienError
+from contract.exit_codes import BAD_INPUT
 from contract.topics import FACES
+from runtime.signals import hear_interrupts
 from worker.kafka.settings import GROUP, OnExpired
 
-USAGE = 64
 LOGGING = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -96,11 +97,12 @@ def command(
 
 def main() -> None:
     """Run the command line; one line per error."""
+    hear_interrupts()
     try:
         typer.run(command)
     except MienError as error:
         print(f"worker: {error}", file=sys.stderr)
-        sys.exit(USAGE)
+        sys.exit(BAD_INPUT)
 
 
 if __name__ == "__main__":

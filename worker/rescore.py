@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contract.errors import MienError
+from contract.exit_codes import DONE
 from contract.readings import Entry, Point
 from contract.records import Crop, Delivery, Record
 from runtime.extras import check_cluster_installed
+from runtime.signals import stopped_by_signals
 from worker.commit import CommitRefused
 from worker.counters import Counters
 from worker.kafka.settings import KafkaSettings
@@ -21,7 +23,7 @@ from worker.reading.faces import FaceReader
 from worker.reading.poison import Limits
 from worker.reading.portrait import Portraits
 from worker.reading.reader import Reading
-from worker.service import CODES, DONE, SOFTWARE, stopped_by_signals
+from worker.service import exit_code
 from worker.settings import WorkerSettings
 from worker.store import RESCORED_AT_ONCE, Outcome, Rescoring, RescoringStore
 
@@ -195,7 +197,7 @@ def rescore(settings: WorkerSettings, new_reader: Callable[[], Reading], stop: t
     """Read the topic again into the store of the settings; the exit code, as of `worker.service`, 0 also if stopped."""
     try:
         with ExitStack() as stack:
-            ending = stop or stack.enter_context(stopped_by_signals())
+            ending = stop or stack.enter_context(stopped_by_signals(second_ends=False))
             reader = new_reader()
             check_cluster_installed()
             from worker.cluster import worker_name
@@ -223,7 +225,7 @@ def rescore(settings: WorkerSettings, new_reader: Callable[[], Reading], stop: t
         _log.info("stopped; another run goes on from here")
     except (MienError, CommitRefused) as error:
         _log.critical("%s", error)
-        return next((code for kind, code in CODES if isinstance(error, kind)), SOFTWARE)
+        return exit_code(error)
     return DONE
 
 

@@ -1,39 +1,20 @@
 """A worker as a service: Kafka to Redis, with health pages, until a signal or an error ends it.
 
-| exit code | meaning | what helps |
-|---|---|---|
-| 0 | asked to stop; the batch in hand was committed | nothing |
-| 64 | an option or the environment is wrong, or a port is taken | correct it |
-| 65 | too much cannot be read, or the store refuses what is read | look at the rejected topic and at who writes |
-| 66 | retention was quicker than we: records are gone | decide: --on-expired skip |
-| 69 | no broker, or the topic is gone | start again later |
-| 70 | the engine failed, or a mistake of ours | start again; the log holds the reason |
-| 75 | the engine hung, or draining took too long | start again |
-| 78 | the net, the store or the topic is another one than wanted | an operator decides; the message says what |
+Exit codes: contract/exit_codes.py.
 """
 
 import logging
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from types import FrameType
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from typing import Protocol
 
-from contract.errors import (
-    BadLog,
-    BadModel,
-    BadOutput,
-    BadRequest,
-    BadStore,
-    EngineFailed,
-    MienError,
-    RecordsExpired,
-    TooManyRejected,
-)
+from contract.errors import MienError
+from contract.exit_codes import DATA, DONE, SOFTWARE, UNAVAILABLE, code_of
 from runtime.extras import check_cluster_installed
+from runtime.signals import stopped_by_signals
 from worker.commit import CommitRefused, LeaseLost
 from worker.health import HealthServer, Standing
 from worker.leases import RecordsMissing
@@ -49,20 +30,6 @@ from worker.store import Store
 
 POLL_S = 0.1
 TURN_S = 0.0002  # of the interpreter; at 5 ms every answer of the store waits that long for the thread that polls
-DONE, USAGE, DATA, NO_INPUT, UNAVAILABLE, SOFTWARE, CONFIG = 0, 64, 65, 66, 69, 70, 78
-CODES: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
-    (BadRequest, USAGE),
-    (BadOutput, USAGE),
-    (TooManyRejected, DATA),
-    (CommitRefused, DATA),
-    (RecordsMissing, DATA),
-    (RecordsExpired, NO_INPUT),
-    (BadLog, UNAVAILABLE),
-    (LeaseLost, UNAVAILABLE),
-    (EngineFailed, SOFTWARE),
-    (BadModel, CONFIG),
-    (BadStore, CONFIG),
-)
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +87,7 @@ def serve(
         with ExitStack() as stack:
             stack.callback(sys.setswitchinterval, sys.getswitchinterval())
             sys.setswitchinterval(TURN_S)
-            ending = stop or stack.enter_context(stopped_by_signals())
+            ending = stop or stack.enter_context(stopped_by_signals(second_ends=False))
             _Service(settings, ending, stack, on_health).run(
                 new_reader, new_log or kafka_log, new_store or redis_store, new_rejected or rejected_topic
             )
@@ -128,7 +95,7 @@ def serve(
         _log.info("stopped before it began")
     except (MienError, CommitRefused, LeaseLost, RecordsMissing) as error:
         _log.critical("%s", error)
-        return next(code for kind, code in CODES if isinstance(error, kind))
+        return exit_code(error)
     except Exception:  # noqa: BLE001 - the last place that can say what happened, in the words of the log
         _log.critical("a mistake of ours", exc_info=True)
         return SOFTWARE
@@ -228,6 +195,15 @@ class _Service:
             raise errors[0]
 
 
+def exit_code(error: Exception) -> int:
+    """Return the exit code of a worker that ends with this error."""
+    if isinstance(error, MienError):
+        return code_of(error)
+    if isinstance(error, (CommitRefused, RecordsMissing)):
+        return DATA
+    return UNAVAILABLE if isinstance(error, LeaseLost) else SOFTWARE
+
+
 def redis_store(settings: WorkerSettings) -> Store:
     """The store on Redis, laid out for as many partitions as the topic has."""
     check_cluster_installed()
@@ -256,19 +232,3 @@ def rejected_topic(settings: WorkerSettings) -> Rejected:
     from worker import cluster as kafka_service
 
     return kafka_service.rejected_topic(settings)
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set."""
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

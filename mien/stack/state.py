@@ -1,12 +1,11 @@
 """What a stack's folder remembers in stack.json: its shape, the ports and the pids."""
 
-import contextlib
-import os
 from pathlib import Path
 
 import msgspec
 
 from contract.errors import StackFailed
+from runtime.files import write_whole
 
 FILE = "stack.json"
 VERSION = 1
@@ -61,10 +60,4 @@ def read_state(folder: Path) -> State | None:
 def write_state(folder: Path, state: State) -> None:
     """Remember it; a crash leaves the old record or the new."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = folder / f"{FILE}.{os.getpid()}"
-    try:
-        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
-        fresh.replace(folder / FILE)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            fresh.unlink()
+    write_whole(folder / FILE, msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")

@@ -1,7 +1,6 @@
 """The HTTP server under the service."""
 
 import asyncio
-import signal
 import threading
 from pathlib import Path
 
@@ -71,14 +70,3 @@ class HttpServer:
     async def _answer(self) -> None:
         asyncio.get_running_loop().set_exception_handler(self.limits.on_loop_error)
         await self._server.serve(sockets=[self._socket])
-
-
-def wait_for_interrupt() -> None:
-    """Return at Ctrl-C or when the process is asked to end."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        print()
-    finally:
-        signal.signal(signal.SIGTERM, before)

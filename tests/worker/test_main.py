@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from contract.errors import BadModel
+from contract.exit_codes import BAD_INPUT, CONFIG
 from models.zoo import FOLDER, find
 from worker.reading.nets import engines_of
 from worker.reading.reader import Reader
-from worker.service import CONFIG, USAGE
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +31,7 @@ def test_a_bad_option_is_one_line_and_a_code_of_its_own(options: tuple[str, ...]
     done = run(*options)
 
     assert done.stderr == words
-    assert done.returncode == USAGE
+    assert done.returncode == BAD_INPUT
 
 
 def test_a_net_that_reads_no_faces_is_an_operators_mistake() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from contract.errors import (
     BadModel,
+    BadOutput,
     EngineFailed,
     LogReplaced,
     LogUnavailable,
@@ -24,13 +25,14 @@ from contract.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
+from contract.exit_codes import BAD_INPUT, CONFIG, DATA, DONE, NO_INPUT, SOFTWARE, UNAVAILABLE
 from contract.records import Crop, Unreadable
 from tests.worker.examples import a_face
 from tests.worker.fakes import BytesReader, MemoryLog, MemoryStore, points
-from worker import service
+from worker.commit import CommitRefused, LeaseLost
 from worker.reading.poison import Rejection
 from worker.reading.reader import Values
-from worker.service import CONFIG, DATA, DONE, NO_INPUT, SOFTWARE, UNAVAILABLE, USAGE, serve
+from worker.service import exit_code, serve
 from worker.settings import WorkerSettings
 
 SETTINGS = WorkerSettings(bootstrap="kafka:9092", redis="redis://store", health_port=0, wait_s=0.02)
@@ -282,16 +284,14 @@ def test_poison_alone_ends_the_service_and_each_is_told() -> None:
 def test_a_health_port_that_is_taken_is_a_mistake_of_usage() -> None:
     with Served() as served:
         taken = WorkerSettings(bootstrap="kafka:9092", redis="redis://store", health_port=served.port)
-        assert serve(taken, BytesReader, stop=threading.Event()) == USAGE
+        assert serve(taken, BytesReader, stop=threading.Event()) == BAD_INPUT
 
 
-def test_every_error_of_the_tree_has_a_code() -> None:
-    def kinds(kind: type[MienError]) -> list[type[MienError]]:
-        return [kind, *(below for sub in kind.__subclasses__() for below in kinds(sub))]
-
-    serving = [kind for kind in kinds(MienError) if issubclass(kind, tuple(known for known, _ in service.CODES))]
-
-    assert {StoreTooNew, LogReplaced, RecordsExpired, LogUnavailable, BadModel, EngineFailed} <= set(serving)
+@pytest.mark.parametrize(
+    ("error", "code"), [(CommitRefused("x"), DATA), (LeaseLost("x"), UNAVAILABLE), (BadOutput("x"), BAD_INPUT)]
+)
+def test_an_error_that_is_no_input_of_the_table_has_a_code_all_the_same(error: Exception, code: int) -> None:
+    assert exit_code(error) == code
 
 
 def test_sigterm_drains_and_ends_with_zero() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import BadSource, SourceNotFound
+from runtime.files import whole_file
 
 SCHEMA = "mien.set/1"
 MANIFEST = "manifest.json"
@@ -168,9 +169,8 @@ def pack(faces: FaceSet, path: Path, splits: Sequence[str] = ()) -> None:
     fields = {name: getattr(faces, name)[rows] for name in FIELDS if getattr(faces, name) is not None}
     if not path.parent.is_dir():
         raise BadSource(f"{path.parent}: no such folder to write the packed set into")
-    draft = path.with_name(f".{path.name}.unfinished.npz")
-    np.savez_compressed(draft, manifest=np.array(json.dumps(manifest)), filtered=filtered(pictures), **fields)
-    draft.replace(path)
+    with whole_file(path) as file:
+        np.savez_compressed(file, manifest=np.array(json.dumps(manifest)), filtered=filtered(pictures), **fields)
 
 
 def _open_pack(path: Path) -> FaceSet:

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from contract.errors import BadOutput, BadSource, UnreadableVideo
 from ingest.faces.align import TEMPLATE, DegenerateLandmarks, cut, similarity
 from ingest.faces.detect import CenterFace
 from ingest.faces.quality import sharpness
+from runtime.files import whole_file, write_whole
 from train.data.faceset import FIELDS, MANIFEST, SCHEMA, digest_of
 from train.data.landmarks import TIGHT, completed, find
 from train.data.layout import Example, Layout
@@ -194,15 +194,11 @@ def inverse(to_crop: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def save(path: Path, content: NDArray[np.uint8] | dict[str, NDArray[Any]]) -> None:
     """The file is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.unfinished")
-    with draft.open("wb") as file:
+    with whole_file(path) as file:
         if isinstance(content, dict):
             np.savez(file, allow_pickle=False, **{name: content[name] for name in FIELDS if name in content})
         else:
             np.save(file, content, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def sha256(path: Path) -> str:
@@ -231,7 +227,5 @@ def finish(layout: Layout, folder: Path, plan: Plan, shards: Sequence[dict[str, 
         "shards": list(shards),
         "sha256": digest_of(shards),
     }
-    draft = folder / f".{MANIFEST}.unfinished"
-    draft.write_text(json.dumps(manifest, indent=2) + "\n")
-    draft.replace(folder / MANIFEST)
+    write_whole(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
     return manifest

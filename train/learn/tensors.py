@@ -4,7 +4,6 @@ Source of the layout: huggingface/safetensors README (Apache-2.0): u64 length, J
 """
 
 import json
-import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from contract.errors import BadOutput, WeightsDoNotFit
+from contract.errors import WeightsDoNotFit
+from runtime.files import whole_file
 
 KINDS = {
     "F32": torch.float32,
@@ -44,18 +44,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, 
         header[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
     head = json.dumps(header, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        with draft.open("wb") as file:
-            file.write(struct.pack("<Q", len(head)) + head)
-            for tensor in plain.values():
-                file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise BadOutput(f"{path}: cannot be written ({error.strerror})") from error
+    with whole_file(path) as file:
+        file.write(struct.pack("<Q", len(head)) + head)
+        for tensor in plain.values():
+            file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
