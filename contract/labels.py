@@ -18,4 +18,5 @@ class GapReason(StrEnum):
     INTERRUPTED = "interrupted"  # the user stopped the run
     SOURCE_DOWN = "source_down"  # the camera did not deliver
     DROPPED = "dropped"  # more arrived than could be looked at
+    NO_FRAMES = "no_frames"  # the source holds no frame for this time, and is sound around it
     REJECTED = "rejected"  # a face arrived that could not be read: a damaged picture or record

@@ -56,6 +56,7 @@ class SessionOpened(_Record, array_like=True, frozen=True, gc=False, kw_only=Tru
     fps: _Rate | None  # average frame rate, if the container knows it
     sample_hz: _Rate | None  # frames looked at per second of media time; None: every frame
     keeps_pictures: bool  # may a small picture of each person be kept
+    start_offset_us: _Time = 0  # of the first frame on a player's clock: 0 where the sound begins no earlier
 
 
 class Face(_Record, array_like=True, frozen=True, gc=False, kw_only=True):

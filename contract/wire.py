@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from contract.records import Erase, Face, Gap, Progress, Record, SessionOpened, Unreadable
 from contract.topics import MESSAGE_LIMIT
 
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 CONTENT_TYPE, STALE_AT, TRACEPARENT = "content-type", "stale-at", "traceparent"
 REASON_LIMIT = 300  # characters
 NAME_LIMIT = 512  # bytes of UTF-8: ours stay below 150, and a store's key of three such names below 5 KB

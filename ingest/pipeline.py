@@ -1,5 +1,6 @@
 """The story of ingest: a source becomes sessions, frames, faces, records."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Event
@@ -18,6 +19,9 @@ from ingest.settings import IngestSettings
 from ingest.sources import Source
 
 PROGRESS_US = 1_000_000
+
+log = logging.getLogger("ingest")
+"""Lines for the user; where nobody set logging up, Python prints them to the terminal."""
 
 
 class Following(Protocol):
@@ -78,10 +82,12 @@ def records_of(
     """
     stop = stop or Event()
     tally = tally if tally is not None else Tally()
-    for footage in source.origin.sessions(stop):
+    for footage in source.origin.sessions(stop, settings.track):
         session = source.origin.session_id(footage, settings.identity)
         tally.frames_expected, tally.duration = footage.frames_expected, footage.duration
         known = stored(source.id, session)
+        for line in footage.notes:
+            log.warning("mien: %s: %s", source.id, line)
         if not known.closed:
             records = _Session(source, session, settings, footage, tally).records(new_follower(), stop)
             yield from _new(_numbered(records, known), known)
@@ -149,6 +155,7 @@ class _Session:
             fps=footage.fps,
             sample_hz=self._sample_hz(),
             keeps_pictures=settings.keeps_pictures,
+            start_offset_us=footage.start_offset,
         )
         if footage.down_since is not None and footage.began_at is not None:
             yield Gap(**self._head(), begin=footage.down_since, end=footage.began_at, reason=GapReason.SOURCE_DOWN)

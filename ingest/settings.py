@@ -22,10 +22,13 @@ class IngestSettings:
     min_quality: float = 0.0  # faces below are not reported; 0: all are
     recorded_at: int | None = None  # µs since the epoch, of the first frame; None: event times count from it
     keeps_pictures: bool = False
+    track: int | None = None  # the picture track of a file that is looked at, from 1; None: the film
     detector: str = field(default_factory=detector_version)  # another one makes another session
 
     def __post_init__(self) -> None:
         sampler(self.every_n, self.sample_hz)
+        if self.track is not None and self.track < 1:
+            raise BadRequest(f"track is {self.track}; wanted 1 (the first picture track) or more")
         if self.detect_every < 1:
             raise BadRequest(f"detect_every is {self.detect_every}; wanted 1 (every frame) or more")
         if not 16 <= self.crop_edge <= 1024:
@@ -36,16 +39,15 @@ class IngestSettings:
     @property
     def identity(self) -> bytes:
         """What of these settings changes the records of a session."""
-        return msgspec.json.encode(
-            (
-                self.every_n or 1,
-                self.sample_hz,
-                self.detect_every,
-                self.crop_edge,
-                self.min_quality,
-                self.recorded_at,
-                self.keeps_pictures,
-                self.detector,
-                RULES,
-            )
+        settings = (
+            self.every_n or 1,
+            self.sample_hz,
+            self.detect_every,
+            self.crop_edge,
+            self.min_quality,
+            self.recorded_at,
+            self.keeps_pictures,
+            self.detector,
+            RULES,
         )
+        return msgspec.json.encode(settings if self.track is None else (*settings, self.track))

@@ -66,6 +66,14 @@ class Footage(Protocol):
         """An estimate, for a progress bar."""
 
     @property
+    def start_offset(self) -> int:
+        """µs that a player shows at media time 0: later than 0 where the sound begins before the picture."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the user: what of the source is not looked at."""
+
+    @property
     def began_at(self) -> int | None:
         """µs since the epoch, where the source is live."""
 

@@ -17,14 +17,15 @@ MAX_STILL_BYTES = 512 << 20
 MAX_SIDE = 16_383
 """px of either side: what OpenCV's warp and JPEG can address."""
 
-MAX_STREAMS = 64
+MAX_STREAMS = 1000
 
-VIDEO_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg"
+VIDEO_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,apng"
 
 FILE_OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": VIDEO_FORMATS,
     "max_streams": str(MAX_STREAMS),
+    "correct_ts_overflow": "0",  # it takes a clock that was set back for one that wrapped; see clock.py
 }
 
 CODEC_OPTIONS = {"max_pixels": str(MAX_PIXELS)}

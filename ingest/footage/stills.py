@@ -30,8 +30,10 @@ class StillPicture:
     frames_expected = 1
     began_at = None
     down_since = None
+    start_offset = 0
+    notes = ()
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, track: int | None = None) -> None:
         content = path.read_bytes() if path.stat().st_size <= fences.MAX_STILL_BYTES else None
         if content is None:
             raise RefusedSource(

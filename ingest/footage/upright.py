@@ -1,27 +1,83 @@
-"""The upright RGB picture of a decoded frame, always at the session's size."""
+"""The upright RGB picture of a decoded frame, with square pixels, always at the session's size."""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import av
 import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
 
-from ingest.footage import Rgb
+from ingest.footage import Rgb, fences
 
-_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+WIDEST_PIXEL = (
+    5.0  # width to height; what claims more, or less than its reciprocal, is damage (the widest used is 2.67)
+)
+SHEARED = 0.1  # cosine between the axes of a display matrix from which on it is damage
 
 
-def quarter_turns_deg(frame: av.VideoFrame) -> int:
-    """0, 90, 180 or 270: degrees counter-clockwise by which the picture must be turned to stand upright.
+@dataclass(frozen=True, slots=True)
+class Stance:
+    """How a decoded picture must be changed to stand as a player shows it: first the turn, then both flips."""
 
-    A display matrix with another angle is rounded to the nearest quarter turn; mirroring is not undone.
+    transposed: bool = False
+    flipped_x: bool = False  # left and right change places
+    flipped_y: bool = False
+    pixel_aspect: float = 1.0  # width of a pixel to its height, before the turn
+
+    def is_for(self, aspect: Fraction | None) -> bool:
+        """Whether this is the stance for pixels of this shape."""
+        return self.pixel_aspect == _believed(aspect)
+
+    def with_aspect(self, aspect: Fraction | None) -> "Stance":
+        """The same turn and flips for pixels of another shape."""
+        return replace(self, pixel_aspect=_believed(aspect))
+
+
+UPRIGHT = Stance()
+
+
+def _believed(aspect: Fraction | None) -> float:
+    wide = float(aspect) if aspect else 1.0
+    return wide if 1 / WIDEST_PIXEL <= wide <= WIDEST_PIXEL else 1.0
+
+
+def stance_of(matrix: NDArray[np.int32] | None, aspect: Fraction | None) -> Stance:
+    """The stance that a display matrix and a sample aspect ratio ask for.
+
+    Args:
+        matrix: (9,) i32, rows of ISO/IEC 14496-12 §6.2.2: x' = a·x + c·y, y' = b·x + d·y with (a, b, ·, c, d, ·, …);
+            all eight turns and mirror images are done, other angles rounded to the nearest of them. None, zeros and
+            sheared axes ask for nothing.
+        aspect: width of a pixel to its height; None or out of range: square.
     """
-    return round(frame.rotation / 90) % 4 * 90
+    wide = _believed(aspect)
+    if matrix is None:
+        return Stance(pixel_aspect=wide)
+    a, b, c, d = (float(matrix[at]) for at in (0, 1, 3, 4))
+    lengths = np.hypot(a, b) * np.hypot(c, d)
+    if lengths == 0 or abs(a * c + b * d) > SHEARED * lengths:
+        return Stance(pixel_aspect=wide)
+    if abs(b) > abs(a):
+        return Stance(True, c < 0, b < 0, wide)
+    return Stance(False, a < 0, d < 0, wide)
 
 
-def upright_size(frame: av.VideoFrame) -> tuple[int, int]:
-    """(width, height) in px of the frame once upright. Pixels are taken as square: boxes stay in source pixels."""
-    width, height = frame.width, frame.height
-    return (height, width) if quarter_turns_deg(frame) in (90, 270) else (width, height)
+def square_size(width: int, height: int, aspect: float) -> tuple[int, int]:
+    """(width, height) in square pixels: the short side grows, so that no detail is lost, or the long one shrinks where
+    the picture would become larger than Mien opens."""
+    grown = (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
+    if fences.fits(*grown):
+        return grown
+    shrunk = (width, round(height / aspect)) if aspect >= 1 else (round(width * aspect), height)
+    return max(1, shrunk[0]), max(1, shrunk[1])
+
+
+def upright_size(width: int, height: int, stance: Stance) -> tuple[int, int]:
+    """(width, height) in square px of such a picture once upright."""
+    width, height = square_size(width, height, stance.pixel_aspect)
+    return (height, width) if stance.transposed else (width, height)
 
 
 class Upright:
@@ -35,12 +91,11 @@ class Upright:
         self._size_wh = size_wh
         self._reformatter = VideoReformatter()
 
-    def __call__(self, frame: av.VideoFrame) -> Rgb:
+    def __call__(self, frame: av.VideoFrame, stance: Stance = UPRIGHT) -> Rgb:
         """The picture; a fresh array."""
-        picture = _rows_of(self._reformatter.reformat(frame, format="rgb24", threads=1))
-        turn = quarter_turns_deg(frame)
-        if turn:
-            picture = np.asarray(cv2.rotate(picture, _TURNS[turn]), np.uint8)
+        width, height = square_size(frame.width, frame.height, stance.pixel_aspect)
+        rgb24 = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
+        picture = turned(_rows_of(rgb24), stance)
         if (picture.shape[1], picture.shape[0]) != self._size_wh:
             picture = fitted(picture, self._size_wh)
         return np.ascontiguousarray(picture, dtype=np.uint8)
@@ -51,6 +106,16 @@ def _rows_of(frame: av.VideoFrame) -> Rgb:
     plane = frame.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)  # padded at the right
     return np.ascontiguousarray(rows[:, : 3 * frame.width]).reshape(frame.height, frame.width, 3)
+
+
+def turned(picture: Rgb, stance: Stance) -> Rgb:
+    """The picture after the stance's turn and flips."""
+    if stance.transposed:
+        picture = np.asarray(cv2.transpose(picture), np.uint8)
+    if stance.flipped_x or stance.flipped_y:
+        both = stance.flipped_x and stance.flipped_y
+        picture = np.asarray(cv2.flip(picture, -1 if both else int(stance.flipped_x)), np.uint8)
+    return picture
 
 
 def fitted(picture: Rgb, size_wh: tuple[int, int]) -> Rgb:

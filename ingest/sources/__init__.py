@@ -25,8 +25,13 @@ _NAMED = re.compile(r"(?s)([^=/]+)=(.+)")
 class Origin(Protocol):
     """Where the footage of a source comes from."""
 
-    def sessions(self, stop: Event) -> Iterator[Footage]:
-        """One footage per unbroken run, opened when asked for. A file has one, a camera one per connection."""
+    def sessions(self, stop: Event, track: int | None = None) -> Iterator[Footage]:
+        """One footage per unbroken run, opened when asked for. A file has one, a camera one per connection.
+
+        Args:
+            stop: no further session is opened once it is set.
+            track: the picture track of a file, from 1; None: the film.
+        """
 
     def session_id(self, footage: Footage, settings: bytes) -> str:
         """The id of a session of this source: [a-z0-9]+."""

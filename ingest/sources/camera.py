@@ -16,8 +16,8 @@ from av.container import InputContainer
 from contract.errors import RefusedSource, SourceUnavailable
 from ingest.footage import Footage, Item, fences
 from ingest.footage.ahead import Ahead
-from ingest.footage.upright import upright_size
-from ingest.footage.video import Track, items_of
+from ingest.footage.decoding import Track
+from ingest.footage.video import items_of, session_size
 
 OPEN_S, READ_S = 5.0, 5.0
 RETRY_S = 0.25
@@ -66,7 +66,7 @@ class Camera:
     address: Address
     now_us: Callable[[], int] = field(default=lambda: time.time_ns() // 1000, repr=False)
 
-    def sessions(self, stop: Event) -> Iterator[Footage]:
+    def sessions(self, stop: Event, track: int | None = None) -> Iterator[Footage]:
         """One footage per connection, until `stop` is set; waits longer and longer while the camera does not answer.
 
         Raises:
@@ -107,11 +107,12 @@ class CameraSession:
 
     duration = None
     frames_expected = None
+    start_offset = 0
 
     def __init__(self, address: Address, now_us: Callable[[], int], down_since: int | None) -> None:
         self._container = connected(address)
         try:
-            self._track = Track(self._container, address.shown, decode_threads=1, live=True)
+            self._track = Track(self._container, address.shown, decode_threads=1)
             self._decoded = self._track.frames()
             first = next(self._decoded, None)
             if first is None:
@@ -121,15 +122,16 @@ class CameraSession:
             raise
         self._first = first
         self._ahead: Ahead | None = None
+        self.notes = self._track.notes
         self.began_at = now_us()
         self.down_since = down_since
-        self.size_wh = upright_size(first.frame)
+        self.size_wh = session_size(first, ())
         self.fps = self._track.claims.fps
         self.until_us = self.began_at
 
     def items(self, stop: Event) -> Iterator[Item | None]:
         """Frames as they arrive; one that finds `LINE` others waiting is dropped, which leaves a hole."""
-        items = items_of(self._track, self._first, self._decoded)
+        items = items_of(self._track, self._first, self._decoded, self.size_wh)
         self._ahead = Ahead(items, self._hang_up, LINE, keep_all=False)
         for item in self._ahead.until(stop):
             if item is not None:

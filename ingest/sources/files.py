@@ -29,16 +29,16 @@ class LocalFile:
     """A video or a picture on this machine."""
 
     path: Path
-    open_footage: Callable[[Path], Footage]
+    open_footage: Callable[[Path, int | None], Footage]
 
-    def sessions(self, stop: Event) -> Iterator[Footage]:
+    def sessions(self, stop: Event, track: int | None = None) -> Iterator[Footage]:
         """The file's only session.
 
         Raises:
             BadSource: it cannot be opened as what its ending says.
         """
         check_readable(self.path)
-        footage = self.open_footage(self.path)
+        footage = self.open_footage(self.path, track)
         try:
             yield footage
         finally:

@@ -127,7 +127,8 @@ def test_bytes_of_the_first_version_are_read_for_ever(kind: str, recorded: str, 
     read = record_of(b"cam", value, [(CONTENT_TYPE, f"application/vnd.mien.{kind}+msgpack;v=1.0".encode())])
 
     assert read.record == record
-    assert message_of(record).value == value
+    fields = msgspec.msgpack.decode(value)
+    assert msgspec.msgpack.decode(message_of(record).value)[: len(fields)] == fields  # later versions only append
 
 
 @pytest.mark.parametrize("extra", [["new"], [{"nested": [1, 2]}, None, 2.5], [b"x" * 5000]])

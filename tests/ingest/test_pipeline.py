@@ -305,6 +305,7 @@ class Live:
 
     fps, duration, frames_expected = 10.0, None, None
     size_wh = (64, 48)
+    start_offset, notes = 0, ()
 
     def __init__(self, began_at: int, down_since: int | None, stop_after: int | None = None) -> None:
         self.began_at, self.down_since, self.stop_after = began_at, down_since, stop_after
@@ -325,7 +326,7 @@ class Live:
 
 
 class TwoConnections:
-    def sessions(self, stop: Event) -> Iterator[Live]:
+    def sessions(self, stop: Event, track: int | None = None) -> Iterator[Live]:
         yield Live(1_000_000_000, None)
         yield Live(1_004_500_000, 1_001_500_000, stop_after=7)
 
