@@ -25,6 +25,7 @@ MienError
 │   ├── EngineDoesNotFit      an engine made for another machine, net or version
 │   ├── EngineUnavailable     the library that would run it is not installed
 │   ├── EngineFailed          the processor gave up in the middle of a batch; the process should end
+│   │   └── OutOfDeviceMemory a batch does not fit the GPU's memory; half of it may
 │   └── TrainingDiverged      the loss is not a number any more; the last good checkpoint stays
 ├── StackFailed               a local Kafka or Redis that cannot be started, or gave up
 └── NotFound                  no such source or person in the store
@@ -129,6 +130,10 @@ class EngineUnavailable(BadModel):
 
 class EngineFailed(BadModel):
     """The processor gave up in the middle of a batch; its state is lost and the process should end."""
+
+
+class OutOfDeviceMemory(EngineFailed):
+    """A batch does not fit the GPU's memory; half of it may."""
 
 
 class TrainingDiverged(BadModel):

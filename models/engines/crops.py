@@ -6,9 +6,11 @@ from numpy.typing import NDArray
 from contract.errors import BadRequest
 from contract.model_card import ModelCard
 
+ANY_EDGE = 32  # px, of trials where a card takes any size
+
 
 def checked(crops: NDArray[np.uint8], card: ModelCard) -> NDArray[np.uint8]:
-    """The crops, contiguous, when they are (N, edge, edge, 3) u8; a card with edge 0 takes any height and width.
+    """Return the crops, contiguous, when they are (N, edge, edge, 3) u8; a card with edge 0 takes any height and width.
 
     Raises:
         BadRequest: another type or shape; the message says which was wanted.

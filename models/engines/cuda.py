@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import EngineFailed
+from contract.errors import EngineFailed, OutOfDeviceMemory
 
 SPIN_S = 200e-6  # answers come within this time at small batches; sleeping costs more
 NAP_S = 50e-6
@@ -31,7 +31,11 @@ class Gpu(Protocol):
         ...
 
     def allocate(self, size: int) -> int:
-        """Address of `size` bytes of device memory."""
+        """Return the address of `size` bytes of device memory, aligned to 256.
+
+        Raises:
+            OutOfDeviceMemory: there is no room.
+        """
         ...
 
     def pinned(self, size: int) -> NDArray[np.uint8]:
@@ -143,6 +147,9 @@ class CudaGpu:
 
     def _call(self, function: str, *arguments: Any) -> Any:
         status, *results = getattr(self.runtime, function)(*arguments)
+        if status == self.runtime.cudaError_t.cudaErrorMemoryAllocation:
+            self.runtime.cudaGetLastError()  # this error does not stick: half a batch may fit
+            raise OutOfDeviceMemory(f"{self.name}: {function} answered «{self._words(status)}»")
         if status != self.runtime.cudaError_t.cudaSuccess:
             raise EngineFailed(f"{self.name}: {function} answered «{self._words(status)}»")
         return results[0] if results else None

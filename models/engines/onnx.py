@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from contract.errors import BadModel
 from contract.model_card import ModelCard, weights_of
-from models.engines.crops import checked
+from models.engines import Crops, Outputs
+from models.engines.crops import ANY_EDGE, checked, noise
+from models.engines.deferred import Deferred, Put
 
 EXACT_INT8 = ("session.x64quantprecision", "1")
 """Session option that makes int8 nets exact on x86 processors without VNNI, at 1.4 times the time.
@@ -33,14 +34,27 @@ class OnnxEngine:
         self._session = open_session(weights_of(card, folder), threads, card.name, card.weight_bits)
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self._deferred = Deferred(self.__call__, card.name)
 
-    def __call__(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Named outputs of crops (N, H, W, 3) u8 RGB."""
+    def __call__(self, crops: Crops) -> Outputs:
+        """Return the outputs of crops (N, H, W, 3) u8 RGB."""
         crops = checked(crops, self.card)
         if len(crops) == 0:  # some graphs cannot reshape nothing; one crop tells the shapes
-            shapes = self(np.zeros((1, *(side or 32 for side in crops.shape[1:3]), 3), np.uint8))
+            shapes = self(np.zeros((1, *(side or ANY_EDGE for side in crops.shape[1:3]), 3), np.uint8))
             return {name: values[:0] for name, values in shapes.items()}
         return dict(zip(self._outputs, self._session.run(None, {self._input: crops}), strict=True))
+
+    def submit(self, crops: Crops) -> Put:
+        """Begin a batch of crops (N, H, W, 3) u8 RGB on the engine's own thread and return its ticket."""
+        return self._deferred.submit(checked(crops, self.card))
+
+    def warm_up(self, most: int) -> None:
+        """Run one batch of `most` crops: the first one of a size makes buffers."""
+        self(noise(self.card.input_edge or ANY_EDGE, max(1, most)))
+
+    def close(self) -> None:
+        """Finish what was submitted and end the engine's own thread."""
+        self._deferred.close()
 
 
 def open_session(

@@ -3,115 +3,125 @@
 import logging
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import EngineDoesNotFit, EngineFailed
+from contract.errors import EngineDoesNotFit, OutOfDeviceMemory
 from contract.manifest import Batches
 from contract.model_card import Measurement, ModelCard
+from models.engines import Crops, Outputs
 from models.engines.building import Watch, recipe_for
-from models.engines.crops import checked
+from models.engines.crops import checked, noise
 from models.engines.cuda import Gpu
+from models.engines.lanes import Lane, Part, Parts, Shapes
 from models.engines.library import Library
 from models.engines.onnx import OnnxEngine
 from models.engines.plans import Trusted, find_plan, make_plan, wanted_batches
 
-LIMIT_S = 30.0  # a batch takes milliseconds; the first one of a bucket may compile kernels (RTX edition)
+LANES = 2  # batches in flight: one is copied while the other computes; a third would only take memory
 _log = logging.getLogger(__name__)
 
 
 class TensorRTEngine:
-    """A trusted plan, run on its own stream with buffers and CUDA graphs made once.
+    """A trusted plan, run on two lanes: while one batch computes, the next is copied in and the last copied out.
 
     Batches are filled up to the next bucket (powers of two up to the profile's largest) and larger ones are cut, so
-    that each shape is prepared once. One context per bucket, all in one scratch memory: a recorded graph stays valid
-    because its context is never given another shape.
+    that each shape is prepared once. Where the device's memory is too small, the largest bucket is halved, and `remark`
+    says so. The weights take the plan's size, `device_bytes` comes on top.
     """
 
     def __init__(self, card: ModelCard, plan: Trusted, library: Library, gpu: Gpu, remark: str = "") -> None:
         self.card = card
         self.manifest = plan.manifest
-        self.remark = remark  # why the plan was rebuilt, for readiness
-        self._gpu, self._library = gpu, library
-        self._turn = threading.Lock()  # buffers and stream serve one batch at a time
+        self.remark = remark  # why the plan was rebuilt or its batches are smaller, for readiness
+        self._lock = threading.Lock()  # of submitting: pieces of a batch take the lanes in turn
+        self._next = 0
         engine = _deserialise(plan, library)
-        self._engine = engine
-        self._stream = gpu.stream()
-        self._input, self._outputs = _tensors(engine, library, card)
-        self._least, self._most = (shape[0] for shape in engine.get_tensor_profile_shape(self._input, 0)[::2])
-        self._row = card.input_edge * card.input_edge * 3
-        self._crops = gpu.pinned(self._most * self._row)
-        self._answers = {name: gpu.pinned(self._most * width * 4) for name, width in self._outputs.items()}
-        self._scratch = gpu.allocate(engine.device_memory_size_v2)
-        self._addresses = {
-            self._input: gpu.allocate(self._crops.size),
-            **{name: gpu.allocate(memory.size) for name, memory in self._answers.items()},
-        }
-        self._contexts: dict[int, Any] = {}
-        self._graphs: dict[int, Any] = {}
+        name, outputs = _tensors(engine, library, card)
+        least, most = (shape[0] for shape in engine.get_tensor_profile_shape(name, 0)[::2])
+        self._shapes = Shapes(card.name, name, card.input_edge, outputs, least, most)
+        self._lanes = self._open_lanes(engine, library, gpu)
 
-    def __call__(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Named outputs of crops (N, H, W, 3) u8 RGB."""
+    @property
+    def most(self) -> int:
+        """Crops in the largest batch that is not cut."""
+        return self._shapes.most
+
+    @property
+    def device_bytes(self) -> int:
+        """Memory of the GPU for buffers and scratch."""
+        return sum(lane.device_bytes for lane in self._lanes)
+
+    def __call__(self, crops: Crops) -> Outputs:
+        """Return the outputs of crops (N, H, W, 3) u8 RGB."""
+        return self.submit(crops).collect()
+
+    def submit(self, crops: Crops) -> Parts:
+        """Queue crops (N, H, W, 3) u8 RGB and return their ticket; waits where both lanes are taken.
+
+        Raises:
+            BadRequest: the crops have another shape or type.
+            EngineFailed: the device or TensorRT refused; OutOfDeviceMemory where not even the smallest bucket fits.
+        """
         crops = checked(crops, self.card)
-        with self._turn:
-            parts = [self._run(crops[first : first + self._most]) for first in range(0, len(crops), self._most)]
-        if not parts:
-            return {name: np.empty((0, width), np.float32) for name, width in self._outputs.items()}
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
+        pieces: list[Part] = []
+        first = 0
+        with self._lock:
+            while first < len(crops):
+                piece = crops[first : first + self._shapes.most]
+                bucket = bucket_for(len(piece), self._shapes.least, self._shapes.most)
+                try:
+                    pieces.append(self._lanes[self._next % LANES].start(piece, bucket))
+                except OutOfDeviceMemory as error:
+                    self._halve(bucket, error)
+                    continue
+                self._next += 1
+                first += len(piece)
+        return Parts(pieces, self._shapes.outputs)
+
+    def warm_up(self, most: int) -> None:
+        """Run each bucket up to that of `most` crops twice in each lane: contexts, kernels and graphs are made then."""
+        wanted = bucket_for(max(1, min(most, self._shapes.most)), self._shapes.least, self._shapes.most)
+        for bucket in buckets(self._shapes.least, wanted):
+            crops = noise(self.card.input_edge, min(bucket, self._shapes.most))
+            for _ in range(2 * LANES):
+                self.submit(crops)
+        for lane in self._lanes:
+            with lane.lock:
+                lane.finish()
 
     def close(self) -> None:
-        """Give the memory back. The engine cannot be used afterwards."""
-        with self._turn:
-            self._contexts.clear()
-            self._graphs.clear()
-            self._gpu.release([self._scratch, *self._addresses.values()], [self._crops, *self._answers.values()])
+        """Finish what was submitted and give the memory back; tickets stay collectable, new batches are not taken."""
+        with self._lock:
+            for lane in self._lanes:
+                lane.close()
 
-    def _run(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        bucket = bucket_for(len(crops), self._least, self._most)
-        self._crops[: crops.size] = crops.reshape(-1)
-        self._crops[crops.size : bucket * self._row] = 0  # no face of an earlier batch is looked at again
-        if bucket in self._graphs:
-            self._gpu.replay(self._graphs[bucket], self._stream)
-        else:
-            self._queue(bucket)
-        self._gpu.wait(self._stream, LIMIT_S)
-        answers = {
-            name: self._answers[name][: len(crops) * width * 4].view(np.float32).reshape(len(crops), width).copy()
-            for name, width in self._outputs.items()
-        }
-        if self._library.records_graphs and bucket not in self._graphs:  # after a first run, as TensorRT asks
-            self._graphs[bucket] = self._gpu.record(lambda: self._queue(bucket), self._stream)
-        return answers
+    def _open_lanes(self, engine: Any, library: Library, gpu: Gpu) -> list[Lane]:
+        """Both lanes, with buffers for as large a batch as fits."""
+        while True:
+            lanes: list[Lane] = []
+            try:
+                for _ in range(LANES):
+                    lanes.append(Lane(engine, library, gpu, self._shapes))
+            except OutOfDeviceMemory as error:
+                for lane in lanes:
+                    lane.close()
+                self._halve(self._shapes.most, error)
+                continue
+            return lanes
 
-    def _queue(self, bucket: int) -> None:
-        """Copy in, compute, copy out, for one bucket."""
-        context = self._context(bucket)
-        self._gpu.upload(self._addresses[self._input], self._crops, bucket * self._row, self._stream)
-        if not context.execute_async_v3(self._stream):
-            raise EngineFailed(f"{self.card.name}: TensorRT refused a batch of {bucket}: {self._why()}")
-        for name, width in self._outputs.items():
-            self._gpu.download(self._answers[name], self._addresses[name], bucket * width * 4, self._stream)
-
-    def _context(self, bucket: int) -> Any:
-        """The context of this bucket, with its shape, addresses and memory set once and for all."""
-        if bucket not in self._contexts:
-            context = self._library.context(self._engine)
-            context.set_device_memory(self._scratch, self._engine.device_memory_size_v2)
-            edge = self.card.input_edge
-            done = context.set_input_shape(self._input, (bucket, edge, edge, 3))
-            done = done and all(context.set_tensor_address(name, at) for name, at in self._addresses.items())
-            if not done or context.infer_shapes():
-                raise EngineFailed(
-                    f"{self.card.name}: TensorRT refused the shapes of a batch of {bucket}: {self._why()}"
-                )
-            self._contexts[bucket] = context
-        return self._contexts[bucket]
-
-    def _why(self) -> str:
-        return str((self._library.logger.errors or ["it gives no reason"])[-1])
+    def _halve(self, bucket: int, error: OutOfDeviceMemory) -> None:
+        """Make batches of half this bucket the largest, or raise the error where it is the smallest already."""
+        if bucket <= self._shapes.least:
+            raise error
+        self._shapes = replace(self._shapes, most=max(self._shapes.least, bucket // 2))
+        note = f"batches of at most {self._shapes.most} crops: {error}"
+        self.remark = "; ".join(filter(None, (self.remark, note)))
+        _log.warning("%s: %s", self.card.name, note)
 
 
 def open_tensorrt(
@@ -159,8 +169,14 @@ def accuracy(
     )
 
 
+def buckets(least: int, most: int) -> list[int]:
+    """Return the prepared batches: powers of two between the ends of the profile, and the ends."""
+    powers = (1 << power for power in range(most.bit_length()))
+    return sorted({least, most, *(power for power in powers if least < power < most)})
+
+
 def bucket_for(crops: int, least: int, most: int) -> int:
-    """The smallest prepared batch that holds this many crops: a power of two, or an end of the profile."""
+    """Return the smallest prepared batch that holds this many crops: a power of two, or an end of the profile."""
     return max(least, min(most, 1 << (crops - 1).bit_length()))
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.export.passes import move_to_device_pass
 
 from contract.errors import BadModel, EngineFailed
 from contract.model_card import ModelCard, weights_of
-from models.engines.crops import checked
+from models.engines import Crops, Outputs
+from models.engines.crops import ANY_EDGE, checked, noise
+from models.engines.deferred import Deferred, Put
 
 _PLAIN = re.compile(
     r"data/weights/(weight_\d+|model_weights_config\.json)"
@@ -33,9 +34,10 @@ class TorchEngine:
         if self._device.type != "cpu":
             program = move_to_device_pass(program, self._device)
         self._run = program.module()
+        self._deferred = Deferred(self.__call__, card.name)
 
-    def __call__(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Named outputs of crops (N, H, W, 3) u8 RGB."""
+    def __call__(self, crops: Crops) -> Outputs:
+        """Return the outputs of crops (N, H, W, 3) u8 RGB."""
         crops = checked(crops, self.card)
         if len(crops) == 0:  # a program cannot reshape nothing; one crop tells the shapes
             edge = self.card.input_edge
@@ -48,6 +50,18 @@ class TorchEngine:
         except torch.AcceleratorError as error:
             raise EngineFailed(f"{self.card.name}: torch on {self._device}: {str(error).splitlines()[0]}") from error
         return {self.card.output: logits}
+
+    def submit(self, crops: Crops) -> Put:
+        """Begin a batch of crops (N, H, W, 3) u8 RGB on the engine's own thread and return its ticket."""
+        return self._deferred.submit(checked(crops, self.card))
+
+    def warm_up(self, most: int) -> None:
+        """Run one batch of `most` crops: the first one of a size makes buffers."""
+        self(noise(self.card.input_edge or ANY_EDGE, max(1, most)))
+
+    def close(self) -> None:
+        """Finish what was submitted and end the engine's own thread."""
+        self._deferred.close()
 
 
 def open_program(body: bytes, name: str) -> torch.export.ExportedProgram:

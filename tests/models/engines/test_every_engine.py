@@ -9,7 +9,7 @@ import torch
 
 from contract.errors import BadRequest
 from contract.model_card import read_card
-from models.engines import Engine
+from models.engines import Engine, read_all
 from models.engines.choose import program_card
 from models.engines.onnx import OnnxEngine
 from models.engines.tensorrt import open_tensorrt
@@ -113,3 +113,44 @@ def test_an_engine_leaves_no_thread_of_python_behind(engine, crops):
     engine(crops)
 
     assert threading.active_count() == before
+
+
+def test_tickets_are_collected_in_any_order(engine, crops):
+    wanted = [engine(crops[row : row + 2])["logits"] for row in range(5)]
+
+    tickets = [engine.submit(crops[row : row + 2]) for row in range(5)]
+
+    for row in (4, 0, 3, 1, 2):
+        np.testing.assert_allclose(tickets[row].collect()["logits"], wanted[row], atol=1e-6)
+    np.testing.assert_array_equal(tickets[0].collect()["logits"], tickets[0].collect()["logits"])
+
+
+def test_a_wrong_batch_is_refused_when_it_is_submitted(engine):
+    with pytest.raises(BadRequest, match="small: crops are"):
+        engine.submit(np.zeros((2, 24, 32, 3), np.uint8))
+
+
+def test_no_crops_can_be_submitted(engine, crops):
+    assert engine.submit(crops[:0]).collect()["logits"].shape == (0, len(engine.card.labels))
+
+
+def test_a_closed_engine_finished_what_it_was_given_and_left_no_thread(engine, crops):
+    before = threading.active_count()
+    wanted = engine(crops[:3])["logits"]
+    engine.warm_up(4)
+    ticket = engine.submit(crops[:3])
+
+    engine.close()
+
+    assert threading.active_count() == before
+    np.testing.assert_allclose(ticket.collect()["logits"], wanted, atol=1e-6)
+
+
+def test_several_engines_read_at_the_same_time(engine, exported, crops):
+    card, folder = exported
+    other = OnnxEngine(card, folder)
+
+    seen = read_all([engine, other], [crops[:3], crops[3:5]])
+
+    np.testing.assert_allclose(seen[0]["logits"], engine(crops[:3])["logits"], atol=1e-6)
+    np.testing.assert_allclose(seen[1]["logits"], other(crops[3:5])["logits"], atol=1e-6)

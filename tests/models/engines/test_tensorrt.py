@@ -26,8 +26,8 @@ def test_a_bucket_is_never_below_the_smallest_batch():
     assert bucket_for(1, 4, 16) == 4
 
 
-def test_the_second_batch_of_a_bucket_replays_its_graph(engine, gpu, crops):
-    first = engine(crops[:3])["logits"]
+def test_the_second_batch_of_a_bucket_in_a_lane_replays_its_graph(engine, gpu, crops):
+    first, _ = engine(crops[:3])["logits"], engine(crops[:3])  # one per lane
     assert gpu.replayed == []
 
     second = engine(crops[:3])["logits"]
@@ -36,11 +36,12 @@ def test_the_second_batch_of_a_bucket_replays_its_graph(engine, gpu, crops):
     np.testing.assert_array_equal(first, second)
 
 
-def test_a_graph_is_recorded_once_per_bucket(engine, gpu, crops):
-    for size in (1, 2, 3, 4, 3, 2, 1):
-        engine(crops[:size])
+def test_a_graph_is_recorded_once_per_lane_and_bucket(engine, gpu, crops):
+    for size in (1, 2, 3, 4, 3, 2, 1, 1):
+        for _ in range(2):  # both lanes
+            engine(crops[:size])
 
-    assert len(gpu.replayed) == 4  # 4 and 3 share a bucket: the first of 1, 2 and 4 are not replays
+    assert len(gpu.replayed) == 2 * 5  # 4 and 3 share a bucket: the first of 1, 2 and 4 are not replays
 
 
 def test_a_batch_beyond_the_profile_is_cut(engine, gpu, exported, crops):
@@ -52,12 +53,13 @@ def test_a_batch_beyond_the_profile_is_cut(engine, gpu, exported, crops):
 
 
 def test_no_crop_of_an_earlier_batch_stays_in_the_buffer(engine, crops):
-    engine(crops[:4])
+    for _ in range(2):  # both lanes
+        engine(crops[:4])
 
     engine(crops[:3])
 
     row = crops[0].size
-    assert not engine._crops[3 * row : 4 * row].any()
+    assert not engine._lanes[0]._crops[3 * row : 4 * row].any()
 
 
 def test_closing_gives_all_device_memory_back(engine, gpu, crops):
