@@ -15,6 +15,7 @@ from contract.errors import EngineFailed
 from contract.labels import ACTION_UNITS
 from contract.model_card import ModelCard
 from contract.points import VALUE_STEP
+from models.engines.deferred import Immediate
 
 CHANNELS = 6  # source, session, frame (high, low), face, model
 POISON_FACE = 255  # a face of this number makes the engine fail on the whole batch
@@ -41,7 +42,7 @@ def card(model: int) -> ModelCard:
 
 
 @dataclass(slots=True)
-class NumberEngine:
+class NumberEngine(Immediate):
     """Answers with the numbers in the picture and its own version, as logits of shares of 65,535.
 
     `control` says when to be slow, to hang, to fail or to spoil one batch.

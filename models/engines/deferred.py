@@ -1,4 +1,4 @@
-"""Batches of an engine that answers at once, put off to a thread of its own: how CPU engines keep the seam."""
+"""How engines that answer within a call keep the seam: on a thread of their own, or at once."""
 
 import threading
 from collections.abc import Callable
@@ -17,6 +17,35 @@ class Put:
     def collect(self) -> Outputs:
         """Wait for the batch and return its outputs; raise what the engine raised."""
         return self.future.result()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A ticket that holds its answer."""
+
+    outputs: Outputs
+
+    def collect(self) -> Outputs:
+        """Return the outputs."""
+        return self.outputs
+
+
+class Immediate:
+    """The seam of an engine for one that answers within the call and keeps nothing: functions of a crop's bytes."""
+
+    def __call__(self, crops: Crops) -> Outputs:
+        """Return the outputs of the crops."""
+        raise NotImplementedError
+
+    def submit(self, crops: Crops) -> Answered:
+        """Read the crops now; the ticket holds the answer."""
+        return Answered(self(crops))
+
+    def warm_up(self, most: int) -> None:
+        """Do nothing: no batch is slower than another."""
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to give back."""
 
 
 class Deferred:

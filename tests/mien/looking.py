@@ -15,6 +15,7 @@ from ingest.settings import IngestSettings
 from ingest.sources import Source
 from mien.analysis import Analysis
 from mien.progress import Watch
+from models.engines.deferred import Immediate
 from query.store.sqlite import SqliteReader
 from worker.pipeline import Worker
 from worker.reading.reader import Reader
@@ -38,7 +39,7 @@ class NoFace:
         return []
 
 
-class Sure:
+class Sure(Immediate):
     """An engine that is sure of one of its labels."""
 
     def __init__(self, name: str, task: str, top: str, version: str = "1") -> None:

@@ -12,12 +12,13 @@ from ingest.settings import IngestSettings
 from ingest.sources import sources_of
 from mien.analysis import Analysis
 from mien.progress import Watch
+from models.engines.deferred import Immediate
 from worker.pipeline import Worker
 from worker.reading.reader import Reader
 from worker.store.sqlite import SqliteStore
 
 
-class Even:
+class Even(Immediate):
     """An engine that finds every label equally likely."""
 
     card = ModelCard(

@@ -12,6 +12,7 @@ from contract.labels import GapReason
 from contract.model_card import ModelCard
 from contract.readings import Channel, ChannelKind, NetVersion, Point, ReadingSchema
 from contract.records import Crop, Erase, Face, Gap, Progress, SessionOpened
+from models.engines.deferred import Immediate
 
 SCHEMA = ReadingSchema(
     (NetVersion("fake", "1", "0" * 64),),
@@ -127,7 +128,7 @@ def a_card(labels: tuple[str, ...], task: str = "expressions", edge: int = 32, *
     )
 
 
-class PureEngine:
+class PureEngine(Immediate):
     """An engine whose logits are a function of the crop's bytes alone."""
 
     def __init__(self, card: ModelCard) -> None:
