@@ -18,7 +18,6 @@ from contract.errors import SourceNotFound
 from contract.labels import ACTION_UNITS
 from train.data.layout import MISSING, Example, Layout, Once, folder_at, present, rows
 
-ACTIVE_FROM = 2
 PARTS = {
     "part1": (2, 10, 1, 26, 27, 32, 30, 9, 16),
     "part2": (13, 18, 11, 28, 12, 6, 31, 21, 24),

@@ -11,7 +11,6 @@ from train.data import votes
 from train.data.faceset import FaceSet
 
 MISSING = 255
-WORDS = ("soft", "majority", "argmax", "class", "units")
 
 
 @dataclass(frozen=True, slots=True)

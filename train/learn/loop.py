@@ -1,4 +1,4 @@
-"""Training: epochs over a prepared set until validation stops rising; goes on exactly where a checkpoint was made."""
+"""Train: epochs over a prepared set until validation stops rising; goes on exactly where a checkpoint was made."""
 
 import contextlib
 import dataclasses
@@ -14,30 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from contract.errors import BadRequest, TrainingDiverged
+from contract.errors import TrainingDiverged
 from train import metrics
 from train.data.faceset import FaceSet
 from train.data.labels import labels_of
 from train.learn import balance
 from train.learn.augment import Pictures, mixed
-from train.learn.checkpoint import (
-    CHECKPOINT,
-    WeightsNote,
-    check_same,
-    entries_of,
-    fitted,
-    note_for,
-    optimiser_tensors,
-    restore_optimiser,
-    write_weights,
-)
+from train.learn.checkpoint import WeightsNote, entries_of, note_for, write_weights
 from train.learn.feed import Feed
 from train.learn.objective import Average, Objective
 from train.learn.processes import Processes
+from train.learn.saving import State, read_checkpoint, write_checkpoint
 from train.learn.schedule import centre_optimiser, optimiser_of, rate_at
 from train.learn.start import begin, origins, some_pictures
 from train.learn.teacher import Teachers
-from train.learn.tensors import read_tensors, write_tensors
 from train.learn.validate import logits_of, score_of
 from train.learn.watch import Watch
 from train.recipe import Recipe
@@ -72,12 +62,10 @@ class Trainer:
         self.objective = objective.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         if recipe.net.start:
             self._begin()
-        self.average = Average(self.objective, recipe.optimiser.average) if recipe.optimiser.average else None
-        self.optimiser = optimiser_of(self.objective, recipe.optimiser)
+        average = Average(self.objective, recipe.optimiser.average) if recipe.optimiser.average else None
+        self.state = State(self.objective, optimiser_of(self.objective, recipe.optimiser), average)
         self.centres = centre_optimiser(self.objective, recipe.loss.centre_rate)
         self.teachers = Teachers(recipe, self.labels.names, self.device)
-        self.epoch, self.best_epoch, self.best_score = 0, 0, -math.inf
-        self.best: dict[str, Tensor] = {}
         self.began, self.spent_before = time.monotonic(), 0.0  # s; of runs that this one goes on with
 
     def _begin(self) -> None:
@@ -96,7 +84,7 @@ class Trainer:
         learner, loss = self._learner(), math.nan
         last = min(bounds.stop_after or self.recipe.run.epochs, self.recipe.run.epochs)
         while self.epoch < last and not self._should_stop(bounds):
-            began, self.epoch = time.monotonic(), self.epoch + 1
+            began, self.state.epoch = time.monotonic(), self.epoch + 1
             self.objective.stem_only = self.epoch <= self.recipe.net.stem_epochs
             loss, seen = self._learn(learner)
             speed = seen / max(1e-9, time.monotonic() - began)
@@ -155,15 +143,15 @@ class Trainer:
         with self._arithmetic():
             targets = self.teachers.targets(pictures, targets)
             loss: Tensor = learner(pictures, targets)
-        for optimiser in filter(None, (self.optimiser, self.centres)):
+        for optimiser in filter(None, (self.state.optimiser, self.centres)):
             optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.optimiser.clip:
             nn.utils.clip_grad_norm_(self.objective.net.parameters(), self.recipe.optimiser.clip)
-        for optimiser in filter(None, (self.optimiser, self.centres)):
+        for optimiser in filter(None, (self.state.optimiser, self.centres)):
             optimiser.step()
-        if self.average:
-            self.average.follow()
+        if self.state.average:
+            self.state.average.follow()
         return loss.detach()
 
     @contextlib.contextmanager
@@ -177,7 +165,7 @@ class Trainer:
         return rate_at(self.recipe, self.epoch - 1 + into, steps)
 
     def _set_rate(self, into: float, steps: int) -> None:
-        for group in self.optimiser.param_groups:
+        for group in self.state.optimiser.param_groups:
             group["lr"] = self._rate(into, steps)
 
     def _check(self, total: Tensor, step: int) -> None:
@@ -195,16 +183,18 @@ class Trainer:
             truth = self.labels.hard[self.validation_rows]
             score = score_of(self.logits(self.validation_rows), truth, self.recipe.run.select)
         score = self.processes.share(score)
-        better = score > self.best_score and not self.objective.stem_only  # a stem alone is no net yet
-        if better:
-            self.best_score, self.best_epoch = score, self.epoch
-            self.best = entries_of(self.kept.net)
-        return score, better
+        whole = not self.objective.stem_only  # a stem alone is no net yet
+        return score, whole and self.state.best.offer(self.kept, self.epoch, score)
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs learnt."""
+        return self.state.epoch
 
     @property
     def kept(self) -> Objective:
         """The averaged weights, where there are any."""
-        return self.average.module if self.average else self.objective
+        return self.state.average.module if self.state.average else self.objective
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
         """(n, K) of the weights that would be kept."""
@@ -215,7 +205,8 @@ class Trainer:
     def _should_stop(self, bounds: Bounds) -> bool:
         late = self.processes.share(float(time.monotonic() - self.began > bounds.seconds)) > 0
         patience = self.recipe.run.patience
-        return late or bool(patience and self.best_epoch and self.epoch - self.best_epoch >= patience)
+        best = self.state.best.epoch
+        return late or bool(patience and best and self.epoch - best >= patience)
 
     @property
     def checkpoint(self) -> Path:
@@ -228,30 +219,20 @@ class Trainer:
         return self.folder / "weights.safetensors"
 
     def write(self) -> None:
-        """Write the checkpoint, and the best weights with their temperature and thresholds."""
+        """Write the checkpoint, and the best weights with their temperature and thresholds where they are new."""
         if not self.processes.is_first:
             return
-        tensors = {f"objective.{name}": each for name, each in self.objective.state_dict().items()}
-        tensors |= optimiser_tensors(self.optimiser, "optimiser.")
-        tensors |= {f"best.{name}": each for name, each in self.best.items()}
-        note: dict[str, Any] = {
-            "schema": CHECKPOINT,
-            "recipe": dataclasses.asdict(self.recipe),
-            "data_sha256": self.faces.digest,
-        }
-        note |= {"epoch": self.epoch, "best_epoch": self.best_epoch, "best_score": self.best_score}
-        note |= {"processes": self.processes.count, "torch": torch.__version__, "spent_s": self.spent_s}
-        if self.average:
-            tensors |= {f"average.{name}": each for name, each in self.average.module.state_dict().items()}
-            note["average_steps"] = self.average.steps
-        write_tensors(self.checkpoint, tensors, note)
-        if self.best:
-            write_weights(self.weights, self.best, self._note())
+        note = {"data_sha256": self.faces.digest, "processes": self.processes.count, "spent_s": self.spent_s}
+        write_checkpoint(self.checkpoint, self.state, self.recipe, note)
+        if self.state.best.is_new:
+            write_weights(self.weights, self.state.best.entries, self._note())
+            self.state.best.written = self.state.best.epoch
 
     def _note(self) -> WeightsNote:
-        """Of the best weights; calibrated on validation."""
+        """The note of the best weights; calibrated on validation."""
+        best = self.state.best
         keeper = Objective(self.recipe, len(self.labels.names)).to(self.device)
-        keeper.net.load_state_dict(self.best, strict=False)  # DACL's attention is not kept
+        keeper.net.load_state_dict(best.entries, strict=False)  # DACL's attention is not kept
         logits = logits_of(keeper, self.pictures, self.feed, self.validation_rows, self.recipe.run.batch)
         truth = self.labels.hard[self.validation_rows]
         temperature = metrics.fit_temperature(logits, truth)
@@ -259,10 +240,10 @@ class Trainer:
         data = (self.faces.name, self.faces.digest, len(self.train_rows))
         minutes, on = self.spent_s / 60, self.processes.described
         return dataclasses.replace(
-            note_for(self.recipe, self.labels.names, data, self.best_epoch),
+            note_for(self.recipe, self.labels.names, data, best.epoch),
             temperature=temperature,
             thresholds=tuple(float(each) for each in chosen),
-            measurements={f"validation {self.recipe.run.select}": self.best_score},
+            measurements={f"validation {self.recipe.run.select}": best.score},
             trained=", ".join((f"{self.epoch} epochs in {minutes:.1f} min on {on}", *origins(self.recipe))),
         )
 
@@ -273,20 +254,9 @@ class Trainer:
             WeightsDoNotFit: no checkpoint, or one of another net.
             BadRequest: of another recipe, set or number of processes; names the first difference.
         """
-        tensors, note = read_tensors(path)
-        if note.get("schema") != CHECKPOINT:
-            raise BadRequest(f"{path}: schema {note.get('schema')!r}, wanted {CHECKPOINT}")
-        fitted(path, self.objective, tensors, "objective.")
-        check_same(path, note, self.recipe, self.faces.digest, self.processes.count)
-        if self.average:
-            fitted(path, self.average.module, tensors, "average.")
-            self.average.steps = note["average_steps"]
-        restore_optimiser(self.optimiser, tensors, "optimiser.")
-        self.best = {
-            name.removeprefix("best."): each.to(self.device) for name, each in tensors.items() if name[:5] == "best."
-        }
-        self.epoch, self.best_epoch, self.best_score = note["epoch"], note["best_epoch"], note["best_score"]
-        self.spent_before = note.get("spent_s", 0.0)
+        self.spent_before = read_checkpoint(
+            path, self.state, self.recipe, self.faces.digest, self.processes.count, self.device
+        )
 
     @property
     def spent_s(self) -> float:
@@ -294,18 +264,20 @@ class Trainer:
         return self.spent_before + time.monotonic() - self.began
 
     def _summary(self, loss: float) -> dict[str, Any]:
-        seconds = time.monotonic() - self.began
+        seconds, best = time.monotonic() - self.began, self.state.best
         return {
             "recipe": self.recipe.name,
             "net": self.recipe.net.name,
             "data": self.faces.name,
             "faces": len(self.train_rows),
             "epochs": self.epoch,
-            "best_epoch": self.best_epoch,
-            f"validation_{self.recipe.run.select}": round(self.best_score, 5) if self.best else None,
+            "best_epoch": best.epoch,
+            f"validation_{self.recipe.run.select}": round(self.state.best.score, 5)
+            if self.state.best.entries
+            else None,
             "loss": None if math.isnan(loss) else round(loss, 5),
             "seconds": round(seconds, 1),
             "device": str(self.device),
             "processes": self.processes.count,
-            "weights": str(self.weights) if self.best else None,
+            "weights": str(self.weights) if best.entries else None,
         }

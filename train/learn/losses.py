@@ -90,18 +90,3 @@ def multi_label_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """
     signs = torch.sign(labels).to(logits.dtype)
     return -(signs.abs() * functional.logsigmoid(signs * logits)).sum() / len(logits)
-
-
-def clamped_multi_label_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The same loss as the PyTorch ports compute it, for comparison only: sigmoid first, exact zeros lifted to 1e-20.
-
-    In float32 1 - s(z) is zero from z of about 17 on: a confident false alarm then costs 46.05 and has NO gradient,
-    while a confident miss (log s) survives to z of about -104. In half precision both happen far earlier.
-
-    Source: AlexHex7/DRML_pytorch `lib/network.py` and YIUYA/DRML `utils.py`, which reads y = 0 as absent (no licence
-    files; nothing copied).
-    """
-    shares = logits.sigmoid()
-    likelihood = torch.where(labels > 0, shares, 1.0 - shares)
-    lifted = torch.where(likelihood == 0, torch.full_like(likelihood, 1e-20), likelihood)
-    return -torch.where(labels != 0, lifted.log(), torch.zeros_like(lifted)).sum() / len(logits)

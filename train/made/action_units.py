@@ -42,7 +42,6 @@ from train.ship.weights import time_per_crop
 VERSION = "synthetic-1"
 COMMAND = "python -m train.made.action_units WEIGHTS SHARED SET"
 DETECTOR_SIDE = 192  # px: the pictures of FER+ are small
-SMILE_AUC = 0.96  # what AU12 must reach on real faces
 
 Answers = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Logits (N, 12) of crops (N, edge, edge, 3) u8 RGB."""

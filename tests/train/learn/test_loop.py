@@ -13,6 +13,7 @@ import torch
 
 from contract.errors import BadOutput, BadRequest, TrainingDiverged, WeightsDoNotFit
 from train.__main__ import train
+from train.learn import loop
 from train.learn.augment import mixed
 from train.learn.checkpoint import read_weights
 from train.learn.tensors import read_tensors
@@ -58,6 +59,23 @@ def test_two_epochs_and_two_more_are_exactly_four(
     assert len((tmp_path / "parts" / "history.jsonl").read_text().splitlines()) == 4
     again = train(recipe, patterns, tmp_path / "parts", device="cpu", resume=True)  # nothing is left to do
     assert (again["epochs"], again["loss"]) == (4, None)
+
+
+def test_best_weights_that_stay_the_best_are_not_written_and_judged_again(
+    patterns: Path, write_recipe: WriteRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    write = loop.write_weights
+    monkeypatch.setattr(
+        loop, "write_weights", lambda path, entries, note: (written.append(note.epoch), write(path, entries, note))
+    )
+    monkeypatch.setattr(loop, "score_of", lambda *_: next(scores))
+    scores = iter([0.5, 0.4, 0.6, 0.6])
+
+    summary = train(read_recipe(write_recipe(epochs="4")), patterns, tmp_path / "run", device="cpu")
+
+    assert written == [1, 3]
+    assert (summary["best_epoch"], summary["validation_accuracy"]) == (3, 0.6)
 
 
 def test_another_seed_is_another_run(patterns: Path, write_recipe: WriteRecipe, tmp_path: Path) -> None:

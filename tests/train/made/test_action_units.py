@@ -16,7 +16,7 @@ from models.zoo import FOLDER
 from train.data.faceset import FaceSet, Shelf
 from train.learn.checkpoint import WeightsNote, write_weights
 from train.made import action_units
-from train.made.action_units import SMILE_AUC, Judged, judge, main, product, read_pairs
+from train.made.action_units import Judged, judge, main, product, read_pairs
 from train.metrics import auc
 from train.ship import weights as shipping
 
@@ -143,4 +143,4 @@ def test_the_shipped_net_tells_smiles_of_people_it_never_saw(shared_data: Path) 
     stated = next(each.value for each in card.measurements if each.name.startswith("AUC of AU12, smiling"))
     assert len(crops) == 80
     assert auc(scores, smiling) == pytest.approx(stated, abs=0.01)  # other processors round other logits
-    assert auc(scores, smiling) >= SMILE_AUC
+    assert auc(scores, smiling) >= 0.96  # what AU12 must reach on real faces

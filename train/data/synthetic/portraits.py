@@ -27,7 +27,6 @@ TEMPLATE_OF_68: dict[int, tuple[int, ...]] = {
 
 EYES = (range(36, 42), range(42, 48))
 NOSE_TIP = 30
-MOUTH_CORNERS = (48, 54)
 EYE_DISTANCE = 100.0  # px to which a large portrait is shrunk: twice that of the largest crop
 SMALL = 4  # times a 48-px picture is enlarged
 AT_REST = 8  # of ten taggers call it neutral
