@@ -9,11 +9,11 @@ ARGS ?=
 # Python keeps its bytecode, also where the shell forbids it: without, every start takes half a second more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test check format bench stack faults system constraints clean
+.PHONY: help setup run test check check-deploy format bench stack faults system constraints clean
 .DEFAULT_GOAL := help
 
 help: ## list what can be done
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 run: $(VENV)/.base ## analyse a demonstration clip, or SOURCE=video ARGS="--no-serve --out x.json"
 ifeq ($(strip $(SOURCE)),)
@@ -32,6 +32,9 @@ check: $(VENV)/.dev ## format, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-deploy: $(VENV)/.dev ## validate manifests; ARGS=--build also builds a real API server (once, minutes) and asks it
+	@$(BIN)/python -m deploy.check $(ARGS)
 
 format: $(VENV)/.dev ## put the code into shape
 	$(BIN)/ruff format .

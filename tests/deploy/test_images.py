@@ -114,7 +114,7 @@ def packages(programs: Path) -> set[str]:
 @pytest.mark.long
 def test_the_query_image_serves_without_decoders_and_nets(wheel: Path, tmp_path: Path) -> None:
     programs = installed("query", wheel, tmp_path / "image")
-    assert packages(programs).isdisjoint({"torch", "av", "onnxruntime", "opencv_python_headless", "plotly"})
+    assert packages(programs).isdisjoint({"torch", "av", "onnxruntime", "opencv_python_headless", "matplotlib"})
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
