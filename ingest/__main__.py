@@ -64,7 +64,7 @@ def command(
     """Look at videos, pictures and cameras, and publish every face to Kafka."""
     check_cluster_installed()
     from ingest.faces.follow import DETECT_EVERY
-    from ingest.run import Delivery, ingest_all
+    from ingest.service import KafkaTarget, ingest_all
     from ingest.settings import IngestSettings
 
     settings = IngestSettings(
@@ -74,8 +74,8 @@ def command(
         min_quality=min_quality,
         keeps_pictures=pictures,
     )
-    delivery = Delivery(bootstrap, redis, topic, shed_after, buffer_mb << 20)
-    raise typer.Exit(ingest_all(sources, settings, delivery))
+    target = KafkaTarget(bootstrap, redis, topic, shed_after, buffer_mb << 20)
+    raise typer.Exit(ingest_all(sources, settings, target))
 
 
 def main() -> None:

@@ -1,18 +1,18 @@
-"""Sources run through ingest and worker: files one after the other, each camera beside them."""
+"""Sources run through ingest and worker in one process: ingest publishes on the embedded bus, the worker reads it."""
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from contract.errors import BadSource
-from ingest.pipeline import Following, Stored, Tally, records_of
+from ingest.pipeline import Following, Stored, Tally
+from ingest.run import Run
 from ingest.settings import IngestSettings
 from ingest.sources import Source
 from mien.progress import Standing, Watch
-from runtime.bus import BusClosed, InProcessBus
+from runtime.bus import InProcessBus
 from worker.pipeline import Worker
 from worker.store import Store
 
@@ -48,61 +48,30 @@ class Analysis:
         Raises:
             BadStore: the store could not take a batch; earlier batches stay.
         """
-        reading = threading.Thread(target=self._guarded, args=(partial(worker.run, self._bus),), name="worker")
+        reading = threading.Thread(target=self._read, args=(worker,), name="worker")
         reading.start()
-        telling = [
-            threading.Thread(target=self._guarded, args=(partial(self._tell, group, watch),), name="ingest")
-            for group in self._groups()
-        ]
-        for thread in telling:
-            thread.start()
-        for thread in telling:
-            _join(thread)
-        self._bus.close()
-        _join(reading)
+        ingest = Run(
+            self.settings, self._bus.publish, self._stored, self.new_follower, self.stop, _Watching(self, watch)
+        )
+        try:
+            ingest.over(self.sources)
+        finally:
+            self.failures, self.ingest_cpu_s = ingest.failures, ingest.cpu_s
+            self._bus.close()
+            while reading.is_alive():  # so that Ctrl-C still reaches this thread
+                reading.join(POLL_S)
         if self._crash is not None:
             raise self._crash
 
-    def _groups(self) -> Iterator[list[Source]]:
-        files = [source for source in self.sources if not source.live]
-        if files:
-            yield files
-        yield from ([source] for source in self.sources if source.live)
-
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _read(self, worker: Worker) -> None:
         try:
-            work()
-        except BusClosed:
-            pass  # the worker went first; its error is the one to tell
+            worker.run(self._bus)
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
-            self._crash = self._crash or error
-            self.stop.set()  # the others come to their end; a worker that went has released them already
-
-    def _tell(self, sources: Iterable[Source], watch: Watch) -> None:
-        """Publish all records of some sources, one source after the other."""
-        began = time.thread_time()
-        for source in sources:
-            if self.stop.is_set():
-                break
-            tally = Tally()
-            standing = Standing(source.shown)
-            new_follower = partial(self.new_follower, source)
-            records = records_of(source, self.settings, new_follower, stored=self._stored, stop=self.stop, tally=tally)
-            try:
-                for record in records:
-                    self._bus.publish(record)
-                    standing.frames, standing.total, standing.faces = tally.frames, tally.frames_expected, tally.faces
-                    watch.show(standing)
-            except BadSource as failure:
-                self.failures[source.id] = failure
-            watch.forget(standing)
-            self.frames, self.faces = self.frames + tally.frames, self.faces + tally.faces
-        self.ingest_cpu_s += time.thread_time() - began
+            self._crash = error
+            self.stop.set()  # the sources come to their end; a worker that went has released them already
 
     def _stored(self, source: str, session: str) -> Stored:
-        """Note a session when it opens, and say what the store already holds of it."""
-        self.sessions.append((source, session))
-        self.first_frame_at = self.first_frame_at or time.monotonic()
+        """Return what the store holds of a session of a file."""
         closed = self.store.is_closed(source, session)
         if closed:
             self.known.append(source)
@@ -120,7 +89,26 @@ class Analysis:
         }
 
 
-def _join(thread: threading.Thread) -> None:
-    """Wait for a thread so that Ctrl-C still reaches the main one."""
-    while thread.is_alive():
-        thread.join(POLL_S)
+class _Watching:
+    """Keeps an analysis' figures and shows how far its sources are; an `ingest.run.Observer`."""
+
+    def __init__(self, analysis: Analysis, watch: Watch) -> None:
+        self._analysis, self._watch = analysis, watch
+        self._standings: dict[str, Standing] = {}
+
+    def opened(self, source: Source, session: str) -> None:
+        analysis = self._analysis
+        analysis.sessions.append((source.id, session))
+        analysis.first_frame_at = analysis.first_frame_at or time.monotonic()
+        self._standings.setdefault(source.id, Standing(source.shown))
+
+    def went_on(self, source: Source, tally: Tally) -> None:
+        standing = self._standings[source.id]
+        standing.frames, standing.total, standing.faces = tally.frames, tally.frames_expected, tally.faces
+        self._watch.show(standing)
+
+    def ended(self, source: Source, tally: Tally) -> None:
+        if standing := self._standings.pop(source.id, None):
+            self._watch.forget(standing)
+        self._analysis.frames += tally.frames
+        self._analysis.faces += tally.faces

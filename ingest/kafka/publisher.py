@@ -16,13 +16,14 @@ from contract.records import Face, Gap, Progress, Record, SessionOpened
 from contract.topics import MESSAGE_LIMIT
 from contract.wire import Message, message_of
 from ingest.kafka.outbox import RESERVE, Outbox, gap_of, size_of
+from runtime.bus import BusClosed
 
 JPEG_QUALITY = 92
 RESUME_SHARE = 0.875  # of the budget: a camera that dropped faces goes on below it, so that gaps stay few and long
 POLL_S, GRACE_S = 0.2, 2.0
 
 
-class Halted(Exception):
+class Halted(BusClosed):
     """The run is stopped while the log takes nothing. Internal: what was not published is looked at again next time."""
 
 

@@ -87,5 +87,29 @@ def test_nobody_waits_for_a_reader_that_has_gone() -> None:
     bus.close()  # has nobody to tell, and does not wait
 
 
+def test_a_closed_bus_takes_no_more_and_hands_over_what_it_has() -> None:
+    bus = InProcessBus()
+    bus.publish(record())
+    bus.close()
+
+    with pytest.raises(BusClosed, match="the bus is closed"):
+        bus.publish(record())
+    assert len(list(bus.deliveries(1.0))) == 1
+
+
+def test_nobody_holds_the_lock_while_the_bus_is_full() -> None:
+    bus = InProcessBus(capacity=1)
+    bus.publish(record("file"))
+    waiting = threading.Thread(target=bus.publish, args=(record("file", 1),))
+    waiting.start()
+    waiting.join(0.05)
+
+    assert waiting.is_alive()
+    assert bus._changed.acquire(timeout=5)
+    bus._changed.release()
+    assert [delivery.offset for _, delivery in zip(range(2), bus.deliveries(1.0), strict=False) if delivery] == [0, 1]
+    waiting.join(5)
+
+
 def test_two_buses_are_two_logs() -> None:
     assert InProcessBus().log != InProcessBus().log

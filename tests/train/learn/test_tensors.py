@@ -47,5 +47,6 @@ def test_a_torn_file_is_refused(tmp_path: Path, keep: int) -> None:
 def test_a_missing_file_and_a_full_disk_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsDoNotFit, match="cannot be read"):
         read_tensors(tmp_path / "none.safetensors")
+    (tmp_path / "no").touch()
     with pytest.raises(BadOutput, match="cannot be written"):
         write_tensors(tmp_path / "no" / "t.safetensors", TENSORS, {})
