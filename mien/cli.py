@@ -198,18 +198,25 @@ def query(
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="Likewise; exclusive.")] = None,
     every: Annotated[str | None, typer.Option(help="Mean over stretches of this length: 0.2s, 1s, 1m.")] = None,
-    channels: Annotated[str | None, typer.Option(help="Only these channels, separated by commas.")] = None,
+    channels: Annotated[
+        str | None, typer.Option(help="Only these channels and formulas, such as happiness,smile=AU12+0.5*AU6.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Take a face at rest off all values: auto, a stretch FROM..TO in seconds, or a person's id."),
+    ] = None,
     shape: Annotated[Shape, typer.Option("--format", help="How to print it.")] = Shape.TABLE,
 ) -> None:
     """Ask a store: who was seen, and a person's timeline."""
-    from mien.commands.query import print_people, print_timeline
+    from mien.commands.query import Asked, print_people, print_timeline
 
-    if person is None and (begin or end or every or channels):
+    if person is None and (begin or end or every or channels or baseline):
         raise BadRequest("--from, --to, --every and --channels ask for one person: mien query STORE PERSON …")
     if person is None:
         print_people(store, shape.value)
     else:
-        print_timeline(store, person, begin=begin, end=end, every=every, channels=channels, shape=shape.value)
+        wanted = Asked(begin=begin, end=end, every=every, channels=channels, baseline=baseline)
+        print_timeline(store, person, wanted, shape.value)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.readings import Channel
+from query.analysis.formula import Selection
 from query.store import Person, Session
 from query.timeline import Page
 
@@ -66,18 +66,20 @@ def table_of(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Ta
     return Table(tuple(columns), tuple([row.get(column.name) for row in rows] for column in columns))
 
 
-_HEAD = (Column("source", Kind.TEXT), Column("session", Kind.TEXT), Column("person", Kind.TEXT))
+HEAD = (Column("source", Kind.TEXT), Column("session", Kind.TEXT), Column("person", Kind.TEXT))
 _T = Column("t", Kind.NUMBER, "seconds since the first frame")
-_BUCKET = (_T, Column("n", Kind.INTEGER, "readings"), Column("why", Kind.TEXT))
+_COVERAGE = Column("coverage", Kind.SHARE, "share of the bucket that was looked at")
+_BUCKET = (_T, Column("n", Kind.INTEGER, "readings"), Column("why", Kind.TEXT), _COVERAGE)
 _BOX = tuple(Column(name, Kind.SHARE, "px of the upright picture") for name in ("x", "y", "width", "height"))
 _POINT = (_T, Column("frame", Kind.INTEGER), *_BOX)
 _QUALITY = Column("quality", Kind.SHARE, "0..1")
 
 
-def timeline_columns(every: int | None, channels: Iterable[str]) -> tuple[Column, ...]:
-    """Return the columns of a timeline's rows: of points, or of buckets."""
-    fixed = _POINT if every is None else _BUCKET
-    return (*_HEAD, *fixed, _QUALITY, *(Column(name, Kind.SHARE, "0..1") for name in channels))
+def timeline_columns(page: Page, select: Selection) -> tuple[Column, ...]:
+    """Return the columns of the rows of this page and those behind it: of points, or of buckets."""
+    names = select.names if select.names is not None else tuple(channel.name for channel in page.channels)
+    fixed = _POINT if page.every is None else _BUCKET
+    return (*HEAD, *fixed, _QUALITY, *(Column(name, Kind.SHARE, "0..1") for name in (*names, *page.formulas)))
 
 
 def timeline_table(page: Page, person: Person, session: Session, columns: tuple[Column, ...]) -> Table:
@@ -85,18 +87,15 @@ def timeline_table(page: Page, person: Person, session: Session, columns: tuple[
     rows = len(page.event_time)
     found: dict[str, Cells] = {"source": [session.source] * rows, "session": [session.id] * rows}
     found |= {"person": [person.id] * rows, "t": (page.event_time - session.opened_at) / 1e6, "quality": page.quality}
-    found |= {
-        name: cells for name, cells in (("n", page.n), ("why", page.why), ("frame", page.frame)) if cells is not None
-    }
+    found |= {name: cells for name, cells in _fixed(page) if cells is not None}
     if page.box_xywh is not None:
         found |= {column.name: page.box_xywh[:, place] for place, column in enumerate(_BOX)}
-    found |= {channel.name: page.values[:, place] for place, channel in enumerate(page.channels)}
+    found |= page.columns()
     return Table(columns, tuple(found.get(column.name, [None] * rows) for column in columns))
 
 
-def channel_names(measured: Iterable[Channel], wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the channels of a table: those asked for, else those measured."""
-    return tuple(wanted) if wanted is not None else tuple(channel.name for channel in measured)
+def _fixed(page: Page) -> tuple[tuple[str, Cells | None], ...]:
+    return ("n", page.n), ("why", page.why), ("coverage", page.coverage), ("frame", page.frame)
 
 
 def chunks(table: Table, rows: int) -> Iterator[Table]:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -10,15 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from contract.errors import BadRequest, NotFound
-from contract.labels import ACTION_UNITS, EXPRESSIONS
 from mien.report import print_report
-from mien.timelines import EVER, timelines
+from mien.timelines import timelines
+from query.analysis.formula import parse_selection
 from query.formats.text import csv
 from query.http import bodies, replies
 from query.http.times import event_time, parse_every, parse_time
+from query.series import baseline_of
 from query.store import Person, Session, Snapshot
 from query.store.choose import reader_of, shown
-from query.tables import Column, Kind, Rows, channel_names, table_of, timeline_columns, timeline_table
+from query.tables import Column, Kind, Rows, table_of, timeline_columns, timeline_table
 from query.timeline import Page, Wanted, read_page
 
 ALL_ROWS = 2**40
@@ -52,16 +54,18 @@ def print_people(store: Path | str, shape: str) -> None:
             _write(b"".join(csv(Rows(heads, [table_of(heads, people)]))))
 
 
-def print_timeline(
-    store: Path | str,
-    person_id: str,
-    *,
-    begin: str | None,
-    end: str | None,
-    every: str | None,
-    channels: str | None,
-    shape: str,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options of `mien query STORE PERSON`, as they were typed."""
+
+    begin: str | None = None
+    end: str | None = None
+    every: str | None = None
+    channels: str | None = None
+    baseline: str | None = None
+
+
+def print_timeline(store: Path | str, person_id: str, asked: Asked, shape: str) -> None:
     """Print a person's timeline as the API gives it.
 
     Raises:
@@ -71,22 +75,23 @@ def print_timeline(
     with _snapshot(store) as snapshot:
         person = _person(snapshot, store, person_id)
         session = snapshot.session(person.source, person.session)
-        names = _channels(snapshot, person, channels) if channels else None
+        select = parse_selection(asked.channels or None)
         wanted = Wanted(
             person=person.id,
-            begin=_time(begin, session, "--from", person.first_time),
-            end=_time(end, session, "--to", max(person.last_time + 1, session.complete_until or 0)),
-            every=parse_every(every) if every else None,
-            channels=names,
+            begin=_time(asked.begin, session, "--from", person.first_time),
+            end=_time(asked.end, session, "--to", max(person.last_time + 1, session.complete_until or 0)),
+            every=parse_every(asked.every) if asked.every else None,
+            select=select,
             limit=ALL_ROWS,
+            baseline=baseline_of(snapshot, person, session, asked.baseline, select),
         )
         if wanted.begin >= wanted.end:
-            raise BadRequest(f"--from {begin} is not before --to {end}; nothing lies between")
+            raise BadRequest(f"--from {asked.begin} is not before --to {asked.end}; nothing lies between")
         page = read_page(snapshot, session, wanted)
         if shape == "json":
-            _write(bodies.columnar(page, person, session, None, names) + b"\n")
+            _write(bodies.columnar(page, person, session, None, select.names) + b"\n")
         elif shape == "csv":
-            heads = timeline_columns(page.every, channel_names(page.channels, names))
+            heads = timeline_columns(page, select)
             _write(b"".join(csv(Rows(heads, [timeline_table(page, person, session, heads)]))))
         else:
             _print_table(page, person, session)
@@ -97,16 +102,6 @@ def _person(snapshot: Snapshot, store: Path | str, person_id: str) -> Person:
         return snapshot.person(person_id)
     except NotFound as error:
         raise NotFound(f"{error}; mien query {shown(store)} --format csv lists who is there") from error
-
-
-def _channels(snapshot: Snapshot, person: Person, typed: str) -> tuple[str, ...]:
-    """The names that were typed; one that no net knows is a slip, one that was not measured is an empty column."""
-    measured = [c.name for schema in snapshot.schemas(person.id, -EVER, EVER).values() for c in schema.channels]
-    names = tuple(name.strip() for name in typed.split(","))
-    for name in names:
-        if name not in {*measured, *EXPRESSIONS, *ACTION_UNITS}:
-            raise BadRequest(f"no channel {name!r}; there are {', '.join(dict.fromkeys(measured))}")
-    return names
 
 
 def _time(text: str | None, session: Session, name: str, otherwise: int) -> int:
@@ -120,12 +115,14 @@ def _print_table(page: Page, person: Person, session: Session) -> None:
     table = Table(box=None, padding=(0, 2 if console.width >= 100 else 1, 0, 0), header_style="dim")
     table.add_column("t, s", justify="right")
     table.add_column("n" if page.n is not None else "frame", justify="right")
-    for channel in page.channels:
-        table.add_column(channel.name, justify="right")
+    shown_values = page.columns()
+    for name in shown_values:
+        table.add_column(name, justify="right")
     counts = page.n if page.n is not None else page.frame
     assert counts is not None
     for row in range(min(len(page.event_time), TABLE_ROWS)):
-        values = [f"{value:.3f}" if value == value else "" for value in page.values[row]]
+        here = [column[row] for column in shown_values.values()]
+        values = [f"{value:.3f}" if value == value else "" for value in here]
         why = page.why[row] if page.why else None
         cells = [f"[dim]{why}[/]", *values[1:]] if why and values else values
         table.add_row(f"{(page.event_time[row] - session.opened_at) / 1e6:.3f}", str(counts[row]), *cells)

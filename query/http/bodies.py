@@ -7,6 +7,7 @@ import orjson
 from numpy.typing import NDArray
 
 from contract.readings import ChannelKind
+from query.analysis.baseline import Baseline
 from query.http.replies import gap_rows, origin, since
 from query.http.times import seconds
 from query.store import Person, Session
@@ -47,8 +48,14 @@ def head(page: Page, person: Person, session: Session, cursor: str | None) -> di
         "closed": session.closed,
         "gaps": gap_rows(session, page.gaps),
         "models": [_model(session, span) for span in page.models],
+        "baseline": None if page.baseline is None else _baseline(page.baseline),
         "next": cursor,
     }
+
+
+def _baseline(baseline: Baseline) -> dict[str, Any]:
+    values = {name: round(value, DIGITS) for name, value in baseline.values.items() if value == value}
+    return {"how": baseline.how, "readings": baseline.readings, "values": values}
 
 
 def _model(session: Session, span: ModelSpan) -> dict[str, Any]:
@@ -65,7 +72,7 @@ def _model(session: Session, span: ModelSpan) -> dict[str, Any]:
 def _columns(page: Page, session: Session) -> dict[str, Any]:
     """The columns beside the channels."""
     found: dict[str, Any] = {"t": (page.event_time - session.opened_at) / 1e6}
-    found |= {"n": page.n, "why": page.why, "frame": page.frame, "box_xywh": page.box_xywh}
+    found |= {"n": page.n, "why": page.why, "frame": page.frame, "box_xywh": page.box_xywh, "coverage": page.coverage}
     found["quality"] = np.round(page.quality, DIGITS)
     return {name: column for name, column in found.items() if column is not None}
 
@@ -81,6 +88,8 @@ def _channels(page: Page, wanted: tuple[str, ...] | None) -> dict[str, dict[str,
         if name not in measured:
             kind = ChannelKind.ACTION_UNIT if name.startswith("AU") else ChannelKind.EXPRESSION
             groups[_GROUPS[kind]][name] = [None] * len(page.event_time)
+    if page.formulas:
+        groups["formulas"] = {name: np.round(values, DIGITS) for name, values in page.formulas.items()}
     return groups
 
 

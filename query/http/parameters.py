@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from contract.errors import BadRequest
 from contract.labels import ACTION_UNITS, EXPRESSIONS
 from query.http.fence import segment
+from query.timeline import Statistic
 
 MOST_ROWS = 100_000
 ROWS = 10_000  # of a JSON answer, unless asked otherwise
@@ -51,6 +52,22 @@ def time_field(description: str, alias: str, example: str) -> Any:
     )
 
 
+CHANNELS: Any = Field(
+    None,
+    max_length=1_024,
+    description="Names and formulas with commas between; without it all that were measured. "
+    f"Known: {', '.join(EXPRESSIONS + ACTION_UNITS)}; a formula has + - * / ( ) min max abs",
+    examples=["happiness,AU12", "smile=AU12+0.5*AU6"],
+)
+BASELINE: Any = Field(
+    None,
+    max_length=4_200,
+    description="Take a face at rest off all values: `auto` finds it, `FROM..TO` is the mean of a stretch in seconds, "
+    "`ID` or `ID@FROM..TO` that of another person",
+    examples=["auto", "0..5"],
+)
+
+
 class PeopleQuery(Parameters):
     """What people to list."""
 
@@ -73,13 +90,18 @@ class TimelineQuery(Parameters):
         "from 1 ms to 366 days. Buckets are aligned to `from`. Without it: the points themselves",
         examples=["0.2s", "1m", "0.5"],
     )
-    channels: str | None = Field(
-        None,
-        max_length=1_024,
-        description="Names with commas between; without it all that were measured. "
-        f"Known: {', '.join(EXPRESSIONS + ACTION_UNITS)}",
-        examples=["happiness,AU12"],
+    channels: str | None = CHANNELS
+    statistic: Statistic = Field(
+        Statistic.MEAN, description="Buckets: mean, smallest or largest value, or the share of readings ≥ `threshold`"
     )
+    threshold: float = Field(0.5, ge=-1_000, le=1_000, description="Of `statistic=share`")
+    zone: str | None = Field(
+        None,
+        max_length=64,
+        description="Buckets of whole days begin at the midnights of this zone (IANA name); needs a dated source",
+        examples=["Europe/Berlin"],
+    )
+    baseline: str | None = BASELINE
     format: Literal["columnar", "json-rows"] | TableFormat = Field(
         "columnar",
         description="JSON with one array per column or one object per row; rows as CSV, NDJSON, Parquet or an Arrow "

@@ -90,6 +90,14 @@ class ModelReply(BaseModel):
     action_units: list[str]
 
 
+class BaselineReply(BaseModel):
+    """The face at rest that was taken off all values."""
+
+    how: str = Field(description="`found`, or the stretch or person that was named")
+    readings: int = Field(description="Readings behind it")
+    values: dict[str, float] = Field(description="By channel, 0..1")
+
+
 class TimelineHead(BaseModel):
     """What every timeline says about itself."""
 
@@ -104,6 +112,7 @@ class TimelineHead(BaseModel):
     closed: bool = Field(description="The session has ended; nothing more will come")
     gaps: list[GapReply] = Field(description="Stretches of this page that were not looked at")
     models: list[ModelReply]
+    baseline: BaselineReply | None = Field(None, description="What was taken off the values; null: nothing")
     next: str | None = Field(description="`cursor` of the next page; null where nothing was cut")
 
 
@@ -129,6 +138,8 @@ class TimelineReply(TimelineHead):
         description="Probability per expression; mean of a bucket; null where no net of the time measured it or n = 0"
     )
     action_units: dict[str, list[float | None]] = Field(description="Probability that the unit is active; as above")
+    formulas: dict[str, list[float | None]] | None = Field(None, description="Values of the formulas asked for")
+    coverage: list[float] | None = Field(None, description="Buckets only: share of each that was looked at, 0..1")
 
 
 class TimelineRows(TimelineHead):

@@ -132,7 +132,8 @@ def _summed(points: Columns, begin: int, end: int, step: int) -> Buckets:
     here = _rows(points, slice(int(low), int(high)))
     if not len(here):
         return Buckets(here.event_time, here.event_time, np.empty(0), np.empty((0, here.values.shape[1])))
-    sums = sums_of_points(here, begin, step)  # in whole steps, so that it is what the store would have kept
+    # In whole steps, so that it is what the store would have kept.
+    sums = sums_of_points(here, np.arange(begin, end + 1, step))
     return Buckets(begin + sums.place * step, sums.count, sums.quality / SHARE_STEP, sums.values / VALUE_STEP)
 
 

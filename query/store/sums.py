@@ -1,4 +1,4 @@
-"""Readings summed over the buckets of a page, from the points or from what the store has summed: the same numbers.
+"""Sums readings over the buckets of a page, from the points or from what the store has summed: the same numbers.
 
 Sums count in whole steps of the packing, so that no order of adding and no place of rounding shows in a mean.
 """
@@ -25,21 +25,24 @@ class Sums:
     values: NDArray[np.float64]  # (n, channels) whole steps of 1/65,535
 
 
-def level_for(begin: int, every: int) -> int | None:
-    """The longest level of kept buckets, in seconds, that these buckets are made of; None: there is none."""
-    fitting = (level for level in BUCKET_LEVELS_S if begin % (level * SECOND_US) == every % (level * SECOND_US) == 0)
+def level_for(edges: NDArray[np.int64]) -> int | None:
+    """Return the longest level of kept buckets, in seconds, that these buckets are made of; None: there is none.
+
+    `edges` (buckets + 1,), µs; the last bucket may be cut anywhere.
+    """
+    fitting = (level for level in BUCKET_LEVELS_S if not (edges[:-1] % (level * SECOND_US)).any())
     return max(fitting, default=None)
 
 
-def sums_of_points(part: Columns, begin: int, every: int) -> Sums:
-    """The sums of points, not none, by event time."""
+def sums_of_points(part: Columns, edges: NDArray[np.int64]) -> Sums:
+    """Return the sums over buckets of at least one point; points must be sorted by time."""
     # Half precision errors of float32 are a hundredth of a step: rounding gives back what was packed.
-    return _summed(part.event_time, np.ones(len(part), np.int64), part.quality, part.values, begin, every)
+    return _summed(part.event_time, np.ones(len(part), np.int64), part.quality, part.values, edges)
 
 
-def sums_of_buckets(kept: Buckets, begin: int, every: int) -> Sums:
-    """The sums of kept buckets, not none, by time, each of them in one bucket of the page."""
-    return _summed(kept.begin, kept.count, kept.quality, kept.values, begin, every)
+def sums_of_buckets(kept: Buckets, edges: NDArray[np.int64]) -> Sums:
+    """Return the sums of at least one kept bucket, by time, each of them in one bucket of the page."""
+    return _summed(kept.begin, kept.count, kept.quality, kept.values, edges)
 
 
 def _summed(
@@ -47,10 +50,9 @@ def _summed(
     count: NDArray[np.int64],
     quality: NDArray[np.floating],
     values: NDArray[np.floating],
-    begin: int,
-    every: int,
+    edges: NDArray[np.int64],
 ) -> Sums:
-    place = (times - begin) // every
+    place = np.searchsorted(edges, times, "right") - 1
     first = np.flatnonzero(np.diff(place, prepend=-1))
     steps, shares = values.dtype.type(VALUE_STEP), quality.dtype.type(SHARE_STEP)
     return Sums(

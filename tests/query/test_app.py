@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from arro3.io import read_ipc_stream, read_parquet
 
 from contract.errors import BadStore
 from contract.labels import EXPRESSIONS, GapReason
@@ -157,6 +158,72 @@ def test_a_channel_that_nobody_measured_is_a_column_of_nothing(get: Get) -> None
     assert list(reply["expressions"]) == ["fear"]
 
 
+def test_formulas_and_statistics_are_those_of_the_readings(get: Get, values: np.ndarray[Any, Any]) -> None:
+    happy, fear = values[:, 1].reshape(10, 25), values[:, 6].reshape(10, 25)
+    path = "/v1/people/p/timeline?every=1s&channels=x=happiness-fear,most=max(happiness,fear)"
+
+    mean, peak = get(path).json(), get(path + "&statistic=max").json()
+    share = get(path + "&statistic=share&threshold=0.25").json()["formulas"]
+
+    assert mean["expressions"] == {}
+    np.testing.assert_allclose(mean["formulas"]["x"], (happy - fear).mean(axis=1), atol=3e-5)
+    np.testing.assert_allclose(mean["formulas"]["most"], np.maximum(happy, fear).mean(axis=1), atol=3e-5)
+    np.testing.assert_allclose(peak["formulas"]["x"], (happy - fear).max(axis=1), atol=4e-5)
+    np.testing.assert_allclose(share["most"], (np.maximum(happy, fear) >= 0.25).mean(axis=1), atol=1e-5)
+    assert mean["coverage"] == [1.0] * 10
+
+
+def test_a_baseline_is_taken_off_and_named(get: Get, values: np.ndarray[Any, Any]) -> None:
+    path = "/v1/people/p/timeline?every=5s&channels=fear,x=2*fear&baseline="
+    plain = get(path).json()
+    q = shares(50)[:, 6]
+
+    for text, rest in (("0..2", values[:50, 6].mean()), ("q", q.mean()), ("q@0..1", q[:25].mean())):
+        reply = get(path + text).json()
+        assert reply["baseline"]["values"]["fear"] == pytest.approx(rest, abs=2e-5)
+        less = np.array(plain["expressions"]["fear"]) - rest
+        np.testing.assert_allclose(reply["expressions"]["fear"], less, atol=4e-5)
+        np.testing.assert_allclose(reply["formulas"]["x"], 2 * less, atol=8e-5)
+    found = get(path + "auto").json()["baseline"]
+    assert (found["how"], found["readings"]) == ("found", 62)
+    assert get(path + "nobody").status_code == 404
+    for text in ("9..2", "nan..2", "100..200"):
+        assert get(path + text).status_code in (404, 422), text
+
+
+def test_days_of_a_calendar_begin_at_midnight_of_the_zone(store: Store, get: Get) -> None:
+    begin = NOON - 27 * 86_400 * SECOND  # 2026-10-25 12:00 UTC: the clock of Berlin went back that night
+    hours = begin - 24 * 3_600 * SECOND + 3_600 * SECOND * np.arange(72)
+    store.session("year", opened_at=int(hours[0]), dated=True, complete_until=int(hours[-1]) + 1, looked_at=72)
+    store.person("year", hours, shares(72), source="year")
+
+    reply = get("/v1/people/year/timeline?every=1d&zone=Europe/Berlin&channels=fear").json()
+
+    # from Saturday 14:00 of Berlin: 10 hours, Sunday of 25 hours, Monday of 24, and 13 of Tuesday
+    assert reply["t"] == [0.0, 10 * 3_600.0, 35 * 3_600.0, 59 * 3_600.0]
+    assert reply["n"] == [10, 25, 24, 13]
+    for query, says in (("every=1h&zone=UTC", "whole days"), ("every=1d&zone=Mars/Base", "no such zone")):
+        assert says in get(f"/v1/people/year/timeline?{query}").json()["detail"]
+    assert "carries no date" in get("/v1/people/p/timeline?every=1d&zone=UTC").json()["detail"]
+
+
+@pytest.mark.parametrize("every", ["", "&every=0.7s"])
+def test_files_for_data_frames_hold_the_same_rows_and_their_origin(get: Get, every: str) -> None:
+    path = f"/v1/people/p/timeline?channels=fear,AU12{every}&format="
+    lines = [orjson.loads(line) for line in get(path + "ndjson").content.splitlines()]
+
+    for form, read in (("parquet", read_parquet), ("arrow", read_ipc_stream)):
+        table = read(io.BytesIO(get(path + form).content)).read_all()
+        assert table["t"].to_pylist() == [line["t"] for line in lines]
+        seen = [np.nan if each is None else each for each in table["fear"].to_pylist()]
+        told = [np.nan if line["fear"] is None else line["fear"] for line in lines]
+        np.testing.assert_allclose(seen, told, atol=1e-5)
+        assert set(table["AU12"].to_pylist()) == {None}
+        assert table.schema.field("t").metadata_str["unit"] == "seconds since the first frame"
+        head = orjson.loads(table.schema.metadata_str["mien.timeline"])
+        assert head["models"][0]["nets"][0]["name"] == "fer-test"
+
+
 def test_what_is_cut_goes_on_at_the_next_cursor(get: Get) -> None:
     whole = get("/v1/people/p/timeline?every=0.3s&from=0.1").json()
     seen, path = list[float](), "/v1/people/p/timeline?every=0.3s&from=0.1&limit=7"
@@ -192,8 +259,8 @@ def test_all_formats_tell_the_same(get: Get, every: str) -> None:
 def test_an_empty_value_is_an_empty_field(get: Get) -> None:
     text = get("/v1/people/r/timeline?every=1s&to=2&channels=fear&format=csv").text
 
-    assert text.splitlines()[0] == "source,session,person,t,n,why,quality,fear"
-    assert text.splitlines()[2] == "door,s1,r,1.0,0,source_down,,"
+    assert text.splitlines()[0] == "source,session,person,t,n,why,coverage,quality,fear"
+    assert text.splitlines()[2] == "door,s1,r,1.0,0,source_down,0.0,,"
 
 
 @pytest.mark.parametrize(

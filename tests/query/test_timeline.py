@@ -22,7 +22,7 @@ def page(reader: Reader, begin: int, end: int, every: int | None, limit: int = 1
     with reader.snapshot() as snapshot:
         found = snapshot.person(person)
         session = snapshot.session(found.source, found.session)
-        wanted = Wanted(person=person, begin=begin, end=end, every=every, channels=None, limit=limit)
+        wanted = Wanted(person=person, begin=begin, end=end, every=every, limit=limit)
         return read_page(snapshot, session, wanted)
 
 

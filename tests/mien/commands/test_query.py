@@ -31,7 +31,7 @@ def test_all_expressions_fit_into_eighty_columns(mien, store, person):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["PERSON", "--channels", "hapiness"], "no channel 'hapiness'; there are neutral, happiness"),
+        (["PERSON", "--channels", "hapiness"], "no channel 'hapiness'; known are neutral, happiness"),
         (["nobody"], "no person 'nobody' in the store; mien query"),
         (["--every", "1s"], "ask for one person"),
         (["PERSON", "--from", "2", "--to", "1"], "nothing lies between"),

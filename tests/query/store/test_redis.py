@@ -56,7 +56,7 @@ def test_points_before_complete_until_are_there_whatever_is_committed_meanwhile(
 
 
 def wanted(end: int, every: int) -> Wanted:
-    return Wanted(person="p", begin=0, end=end, every=every, channels=None, limit=100)
+    return Wanted(person="p", begin=0, end=end, every=every, limit=100)
 
 
 def test_a_net_that_comes_while_a_page_is_read_waits_for_the_next(
