@@ -188,8 +188,9 @@ def test_a_camera_that_falls_silent_ends_its_session(serve: Serve, monkeypatch: 
     items: list[Item] = []
 
     for item in footage.items(stop):
-        if item is not None:
-            items.append(item)
+        if item is None:
+            continue
+        items.append(item)
         if len(items) == 5:
             os.kill(server.pid, signal.SIGSTOP)
             stalled_at = time.monotonic()
