@@ -43,6 +43,14 @@ def command(
     sample_hz: Annotated[
         float | None, typer.Option(help="Look at this many frames per second of video instead.", show_default=False)
     ] = None,
+    track: Annotated[
+        int | None,
+        typer.Option(
+            help=r"Of a file with several pictures, look at this track, counted from 1.  \[default: the film]",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     detect_every: Annotated[
         int | None,
         typer.Option(
@@ -70,6 +78,7 @@ def command(
     settings = IngestSettings(
         every_n=every_n,
         sample_hz=sample_hz,
+        track=track,
         detect_every=detect_every or DETECT_EVERY,
         min_quality=min_quality,
         keeps_pictures=pictures,

@@ -82,6 +82,15 @@ def run(
         float | None,
         typer.Option(help="Look at this many frames per second of video instead.", rich_help_panel=ANALYSIS),
     ] = None,
+    track: Annotated[
+        int | None,
+        typer.Option(
+            help=r"Of a file with several pictures, look at this track, counted from 1.  \[default: the film]",
+            min=1,
+            show_default=False,
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = None,
     detect_every: Annotated[
         int | None,
         typer.Option(
@@ -152,6 +161,7 @@ def run(
         ingest=IngestSettings(
             every_n=every_n,
             sample_hz=sample_hz,
+            track=track,
             detect_every=detect_every or DETECT_EVERY,
             min_quality=min_quality,
             recorded_at=None if recorded_at is None else moment(recorded_at),

@@ -11,10 +11,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from contract.errors import NoVideoInSource, RefusedSource, UnreadableVideo
-from ingest.footage import fences
+from ingest.footage import fences, unpacking
 from ingest.footage.sniff import head_of, kind_of, mpeg_size, playlist_in
 from ingest.footage.survey import Survey, TrackSurvey, in_us
 from ingest.footage.tracks import WANTED
+from runtime.printing import printable
 
 LONGEST_US = 30 * 24 * 3600 * 1_000_000  # a longer claim is taken for damage
 SLACK_US = 10 * 1_000_000  # stamps may pass the claimed end by this much
@@ -48,27 +49,43 @@ def opened(path: Path) -> InputContainer:
         NoVideoInSource: it is a header and nothing else.
         RefusedSource: the file is a playlist or a script that names other files.
     """
+    name = printable(path.name)
     head = head_of(path)
     if not head:
-        raise UnreadableVideo(f"{path.name} is empty (0 bytes); {WANTED}")
+        raise UnreadableVideo(f"{name} is empty (0 bytes); {WANTED}")
     playlist = playlist_in(head)
     if playlist:
-        raise RefusedSource(f"{path.name} is {playlist}, which names other files to open; {WANTED}")
+        raise RefusedSource(f"{name} is {playlist}, which names other files to open; {WANTED}")
     size_wh = mpeg_size(head)
     if size_wh is not None:
-        _check_size(size_wh, path.name)
+        _check_size(size_wh, name)
     try:
         try:
             return _open(path, fences.stream_options())
         except ValueError as error:
             if NO_TRACKS_YET not in str(error):
                 raise
+            _check_opening(path)
             container = _open(path, None)  # the decoder gets the limits later
             if not len(container.streams):
                 raise
             return container
+    except RefusedSource:
+        raise
     except Exception as error:  # fuzzed headers raise IndexError, ValueError, UnicodeDecodeError as well
-        raise _translated(error, path.name, kind_of(head)) from error
+        raise _translated(error, name, kind_of(head)) from error
+
+
+def _check_opening(path: Path) -> None:
+    try:
+        unpacking.opens(path)
+    except unpacking.Exceeded as error:
+        raise RefusedSource(
+            f"{printable(path.name)} takes more memory or time to open than {unpacking.OPENING_BYTES >> 20} MiB and "
+            f"{unpacking.TIME_S:g} s; {WANTED}"
+        ) from error
+    except unpacking.Failed:
+        return  # the error comes again where it is named
 
 
 def _open(path: Path, stream_options: list[Any] | None) -> InputContainer:

@@ -1,45 +1,81 @@
-"""A still picture as a source of one frame."""
+"""A picture file as a source of one frame, or of some where the picture moves."""
 
-import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from threading import Event
 
-import cv2
-import numpy as np
-
 from contract.errors import RefusedSource, UnreadableVideo
-from ingest.footage import End, Frame, Item, Rgb, fences
+from ingest.footage import End, Footage, Frame, Item, Rgb, fences, unpacking
 from ingest.footage.sniff import kind_of
+from ingest.footage.stated import jpeg_is_cut, moves_as_video, moves_as_webp, pages_of, stated_size
+from ingest.footage.video import VideoFile
+from runtime.printing import printable
 
 WANTED = "wanted a JPEG, PNG, WebP, BMP or TIFF picture"
+END_OF_JPEG = b"\xff\xd9"
 
-_JPEG_SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the three are tables
+
+def picture_file(path: Path, track: int | None = None) -> Footage:
+    """A picture as footage: one frame, or all frames of an animated GIF, PNG or WebP.
+
+    Args:
+        path: of a local file; its content counts, not its ending.
+        track: of no meaning here.
+
+    Raises:
+        UnreadableVideo: it is empty, damaged or no picture.
+        RefusedSource: it is larger than `fences` allow, or unpacks to more than it states.
+    """
+    content = _content(path)
+    if moves_as_video(content):
+        return VideoFile(path, track)
+    return MovingPicture(path, content) if moves_as_webp(content) else StillPicture(path, content)
 
 
-class StillPicture:
+class _Picture:
+    """What all pictures have in common as footage."""
+
+    fps: float | None = None
+    duration: int | None = None
+    frames_expected: int | None = 1
+    began_at = None
+    down_since = None
+    start_offset = 0
+
+    def __init__(self) -> None:
+        self.notes: tuple[str, ...] = ()
+        self.size_wh = (0, 0)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class StillPicture(_Picture):
     """A picture file as footage of one frame at media time 0.
 
     Raises:
         UnreadableVideo: it is empty, damaged or no picture.
-        RefusedSource: its header states more than `fences.MAX_STILL_PIXELS`; it is not decoded.
+        RefusedSource: its header states more than `fences.MAX_STILL_PIXELS`, or less than it unpacks to.
     """
 
-    fps = None
-    duration = None
-    frames_expected = 1
-    began_at = None
-    down_since = None
-    start_offset = 0
-    notes = ()
-
-    def __init__(self, path: Path, track: int | None = None) -> None:
-        content = path.read_bytes() if path.stat().st_size <= fences.MAX_STILL_BYTES else None
-        if content is None:
-            raise RefusedSource(
-                f"{path.name} has {path.stat().st_size >> 20} MiB; wanted at most 512 MiB for a picture"
-            )
-        self._rgb = _decoded(content, path.name)
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
+        super().__init__()
+        content = _content(path) if content is None else content
+        name = printable(path.name)
+        size_wh = _size(content, name)
+        if jpeg_is_cut(content):  # as much as there is of it, as of a video
+            content += END_OF_JPEG
+            self.notes = ("is cut off: the picture is looked at as far as it goes",)
+        pages = pages_of(content)
+        if pages > 1:
+            self.notes = (f"has {pages} pages; only the first is looked at",)
+        try:
+            self._rgb = unpacking.picture(content, size_wh)
+        except unpacking.Exceeded as error:
+            raise _too_much(name, content, size_wh) from error
+        except unpacking.Failed as error:
+            raise _damaged(name, content) from error
         self.size_wh = (self._rgb.shape[1], self._rgb.shape[0])
 
     def items(self, stop: Event) -> Iterator[Item | None]:
@@ -47,11 +83,60 @@ class StillPicture:
         yield Frame(0, 0, 1, lambda: self._rgb)
         yield End(1, 1)
 
-    def close(self) -> None:
-        """Nothing is held open."""
+
+class MovingPicture(_Picture):
+    """An animated WebP as footage. FFmpeg does not read it; OpenCV unpacks it at once.
+
+    Raises:
+        UnreadableVideo: it is damaged.
+        RefusedSource: its header states too much, or less than it unpacks to.
+    """
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        super().__init__()
+        name = printable(path.name)
+        self.size_wh = _size(content, name)
+        try:
+            self._animation = unpacking.animation(content, self.size_wh)
+        except unpacking.Exceeded as error:
+            raise _too_much(name, content, self.size_wh) from error
+        except unpacking.Failed as error:
+            raise _damaged(name, content) from error
+        frames, durations = self._animation.pictures, self._animation.durations
+        stated = content.count(b"ANMF")
+        if len(frames) < stated:
+            self.notes = (f"has {stated} pictures; only the first {len(frames)} are looked at",)
+        self.frames_expected, self.duration = len(frames), sum(durations)
+        self.fps = 1e6 * len(frames) / self.duration
+
+    def items(self, stop: Event) -> Iterator[Item | None]:
+        """All frames at the times that the picture shows them when it is played once, and the end."""
+        time = 0
+        for index, (picture, lasts) in enumerate(zip(self._animation.pictures, self._animation.durations, strict=True)):
+            yield Frame(index, time, time + lasts, partial(_itself, picture))
+            time += lasts
+        yield End(len(self._animation.pictures), time)
 
 
-def _decoded(content: bytes, name: str) -> Rgb:
+def _itself(picture: Rgb) -> Rgb:
+    return picture
+
+
+def _content(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > fences.MAX_STILL_BYTES:
+            raise RefusedSource(
+                f"{printable(path.name)} has {size >> 20} MiB; wanted at most "
+                f"{fences.MAX_STILL_BYTES >> 20} MiB for a picture"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableVideo(f"{printable(path.name)} cannot be read ({error.strerror}); {WANTED}") from error
+
+
+def _size(content: bytes, name: str) -> tuple[int, int]:
+    """(width, height) in px that the header states, if that is one which is opened."""
     if not content:
         raise UnreadableVideo(f"{name} is empty (0 bytes); {WANTED}")
     size_wh = stated_size(content)
@@ -63,71 +148,17 @@ def _decoded(content: bytes, name: str) -> Rgb:
             f"{name} is a picture of {width}x{height} px; "
             f"wanted 1 px to {fences.MAX_STILL_PIXELS // 1_000_000} megapixels, no side above {fences.MAX_SIDE}"
         )
-    try:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)  # turned by its EXIF orientation
-    except cv2.error:
-        picture = None
-    if picture is None:
-        raise UnreadableVideo(f"{name} is {kind_of(content[:4096])} that is damaged or cut off; {WANTED}")
-    return np.ascontiguousarray(picture, dtype=np.uint8)
+    return size_wh
 
 
-def stated_size(content: bytes) -> tuple[int, int] | None:
-    """(width, height) in px that a picture's header states, before any turning; None if it is no such picture."""
-    try:
-        if content.startswith(b"\xff\xd8"):
-            return _jpeg_size(content)
-        if content.startswith(b"\x89PNG\r\n\x1a\n"):
-            return struct.unpack_from(">II", content, 16)
-        if content.startswith(b"BM"):
-            width, height = struct.unpack_from("<ii", content, 18)
-            return width, abs(height)  # a negative height: rows from the top
-        if content[8:12] == b"WEBP":
-            return _webp_size(content)
-        if content[:4] in (b"II*\0", b"MM\0*"):
-            return _tiff_size(content)
-    except (struct.error, IndexError):
-        return None
-    return None
+def _too_much(name: str, content: bytes, size_wh: tuple[int, int]) -> RefusedSource:
+    return RefusedSource(
+        f"{name} is {kind_of(content[:4096])} that unpacks to more than the {size_wh[0]}x{size_wh[1]} px which it "
+        f"states; {WANTED}"
+    )
 
 
-def _jpeg_size(content: bytes) -> tuple[int, int] | None:
-    at = 2
-    while True:
-        while content[at] != 0xFF:
-            at += 1
-        while content[at] == 0xFF:
-            at += 1
-        marker = content[at]
-        if marker in _JPEG_SIZES:
-            height, width = struct.unpack_from(">HH", content, at + 4)
-            return width, height
-        if marker in (0xD9, 0xDA):  # the picture begins or ends before its size was stated
-            return None
-        standalone = marker == 0x01 or 0xD0 <= marker <= 0xD8
-        at += 1 if standalone else 1 + struct.unpack_from(">H", content, at + 1)[0]
-
-
-def _webp_size(content: bytes) -> tuple[int, int] | None:
-    chunk = content[12:16]
-    if chunk == b"VP8X":
-        return 1 + int.from_bytes(content[24:27], "little"), 1 + int.from_bytes(content[27:30], "little")
-    if chunk == b"VP8L":
-        (bits,) = struct.unpack_from("<I", content, 21)
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if chunk == b"VP8 ":
-        width, height = struct.unpack_from("<HH", content, 26)
-        return width & 0x3FFF, height & 0x3FFF
-    return None
-
-
-def _tiff_size(content: bytes) -> tuple[int, int] | None:
-    order = "<" if content[:2] == b"II" else ">"
-    (at,) = struct.unpack_from(order + "I", content, 4)
-    (count,) = struct.unpack_from(order + "H", content, at)
-    sides: dict[int, int] = {}
-    for entry in range(count):
-        tag, kind = struct.unpack_from(order + "HH", content, at + 2 + 12 * entry)
-        if tag in (256, 257):  # ImageWidth, ImageLength; SHORT or LONG
-            (sides[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), content, at + 10 + 12 * entry)
-    return (sides[256], sides[257]) if len(sides) == 2 else None
+def _damaged(name: str, content: bytes) -> UnreadableVideo:
+    return UnreadableVideo(
+        f"{name} is {kind_of(content[:4096])} that is damaged or cut off, or of a kind that is not read here; {WANTED}"
+    )

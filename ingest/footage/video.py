@@ -17,6 +17,7 @@ from ingest.footage.decoding import Decoded, Track
 from ingest.footage.survey import survey
 from ingest.footage.upright import Stance, Upright, upright_size
 from ingest.footage.whole import is_cut
+from runtime.printing import printable
 
 DELAYED_FRAMES = 32  # a decoder may put out this many earlier frames between damage and the hole that it leaves
 AHEAD_BYTES = 48 << 20  # of pictures waiting between decoder and caller
@@ -43,12 +44,17 @@ class VideoFile:
         self._container = opened(path)
         try:
             self._track = Track(
-                self._container, path.name, decode_threads=decode_threads, found=found, cut=is_cut(path), number=track
+                self._container,
+                printable(path.name),
+                decode_threads=decode_threads,
+                found=found,
+                cut=is_cut(path),
+                number=track,
             )
             self._decoded = self._track.frames()
             first = next(self._decoded, None)
             if first is None:
-                raise self._track.nothing_decoded(path.name)
+                raise self._track.nothing_decoded(printable(path.name))
         except BaseException:
             self._container.close()
             raise

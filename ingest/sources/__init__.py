@@ -10,7 +10,7 @@ from typing import Protocol
 
 from contract.errors import BadRequest, RefusedSource, SourceNotFound
 from ingest.footage import Footage
-from ingest.footage.stills import StillPicture
+from ingest.footage.stills import picture_file
 from ingest.sources.camera import Address, Camera
 from ingest.sources.files import WANTED, LeftOut, LocalFile, check_readable, file_at, in_folder, mode_of
 from ingest.sources.names import id_of_camera, id_of_file, id_of_name
@@ -54,7 +54,7 @@ class Source:
     @property
     def still(self) -> bool:
         """Whether it is one picture."""
-        return isinstance(self.origin, LocalFile) and self.origin.open_footage is StillPicture
+        return isinstance(self.origin, LocalFile) and self.origin.open_footage is picture_file
 
     @property
     def shown(self) -> str:

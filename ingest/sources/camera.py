@@ -56,7 +56,7 @@ class Address:
             raise RefusedSource(f"the address names no host; {_WANTED}")
         at = f"[{host}]" if ":" in host else host
         place = f"{parts.scheme}://{at}{'' if port is None else f':{port}'}{parts.path}"
-        return cls(place, host, url)
+        return cls(place, host, parts.scheme + url[len(parts.scheme) :])  # FFmpeg knows no RTSP://
 
 
 @dataclass(frozen=True, slots=True)

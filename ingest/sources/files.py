@@ -10,14 +10,14 @@ from threading import Event
 
 from contract.errors import BadSource, RefusedSource, SourceNotFound
 from ingest.footage import Footage
-from ingest.footage.stills import StillPicture
+from ingest.footage.stills import picture_file
 from ingest.footage.video import VideoFile
 from ingest.sources.names import natural_order
 from runtime.printing import printable, shown_path
 
 VIDEO_ENDINGS = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts"),
-    *(".mpg", ".mpeg", ".vob", ".3gp", ".3g2", ".flv", ".wmv"),
+    *(".mpg", ".mpeg", ".vob", ".3gp", ".3g2", ".flv", ".f4v", ".wmv", ".asf", ".ogv", ".gif"),
 )
 STILL_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -64,7 +64,7 @@ def file_at(path: Path) -> LocalFile | None:
     ending = path.suffix.lower()
     if ending in VIDEO_ENDINGS:
         return LocalFile(path, VideoFile)
-    return LocalFile(path, StillPicture) if ending in STILL_ENDINGS else None
+    return LocalFile(path, picture_file) if ending in STILL_ENDINGS else None
 
 
 def in_folder(folder: Path, *, recursive: bool) -> Iterator[LocalFile | LeftOut]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from contract.errors import RefusedSource, UnreadableVideo
-from ingest.footage.stills import StillPicture, stated_size
+from ingest.footage.stated import stated_size
+from ingest.footage.stills import StillPicture
 from tests.ingest.clips import all_of, picture, png_of_zeros
 
 ENDINGS = [".jpg", ".png", ".webp", ".bmp", ".tiff"]
