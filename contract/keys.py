@@ -63,7 +63,7 @@ class Keys:
         return f"mien:{{{self.partition}}}:session:{escaped(source)}:{escaped(session)}"
 
     def gaps(self, source: str, session: str) -> str:
-        """Hash: sequence -> «begin end reason»."""
+        """Hash: sequence -> «begin end reason», with the number of faces behind it where faces were left out."""
         return f"mien:{{{self.partition}}}:gaps:{escaped(source)}:{escaped(session)}"
 
     def people(self, source: str) -> str:

@@ -19,4 +19,6 @@ class GapReason(StrEnum):
     SOURCE_DOWN = "source_down"  # the camera did not deliver
     DROPPED = "dropped"  # more arrived than could be looked at
     NO_FRAMES = "no_frames"  # the source holds no frame for this time, and is sound around it
+    LOW_QUALITY = "low_quality"  # looked at, but faces below --min-quality were left out; `Gap.faces` counts them
+    NOT_ASKED = "not_asked"  # outside --from and --to
     REJECTED = "rejected"  # a face arrived that could not be read: a damaged picture or record

@@ -22,6 +22,8 @@ from contract.labels import GapReason
 Crop: TypeAlias = NDArray[np.uint8] | bytes
 """An aligned face: (edge, edge, 3) u8 RGB when handed over in one process, JPEG bytes on the wire."""
 
+NAME_LIMIT = 512  # characters
+SETTINGS_LIMIT = 8192  # characters
 URI_LIMIT = 8192  # characters: twice the longest path of Linux
 
 _INT64_MAX = 2**63 - 1
@@ -57,6 +59,8 @@ class SessionOpened(_Record, array_like=True, frozen=True, gc=False, kw_only=Tru
     sample_hz: _Rate | None  # frames looked at per second of media time; None: every frame
     keeps_pictures: bool  # may a small picture of each person be kept
     start_offset_us: _Time = 0  # of the first frame on a player's clock: 0 where the sound begins no earlier
+    name: Annotated[str, Meta(max_length=NAME_LIMIT)] = ""  # that the user gave the source; empty: none
+    settings: Annotated[str, Meta(max_length=SETTINGS_LIMIT)] = ""  # how it is looked at: a JSON object, or empty
 
 
 class Face(_Record, array_like=True, frozen=True, gc=False, kw_only=True):
@@ -77,11 +81,12 @@ class Face(_Record, array_like=True, frozen=True, gc=False, kw_only=True):
 
 
 class Gap(_Record, array_like=True, frozen=True, gc=False, kw_only=True):
-    """Event times [begin, end) that were not looked at."""
+    """Event times [begin, end) that were not looked at; or, LOW_QUALITY, in which faces were left out."""
 
     begin: _Time
     end: _Time
     reason: GapReason
+    faces: _Count = 0  # left out, where the reason is LOW_QUALITY
 
 
 class Progress(_Record, array_like=True, frozen=True, gc=False, kw_only=True):

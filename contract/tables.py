@@ -1,6 +1,6 @@
 """The SQLite layout that the worker writes and the query layer reads."""
 
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 APPLICATION_ID = 0x4D69656E  # «Mien», in the file header, so that another program's file is recognised
 
 SCHEMA = """
@@ -19,6 +19,8 @@ CREATE TABLE sessions (
     complete_until INTEGER,                 -- event time, µs, exclusive
     frames INTEGER NOT NULL DEFAULT 0, looked_at INTEGER NOT NULL DEFAULT 0,
     closed INTEGER NOT NULL DEFAULT 0,
+    name TEXT, settings TEXT,               -- that the user gave; how it is looked at, a JSON object
+    start_offset INTEGER NOT NULL DEFAULT 0,  -- µs, of the first frame on a player's clock
     PRIMARY KEY (source, session)
 ) WITHOUT ROWID;
 CREATE TABLE people (
@@ -36,6 +38,7 @@ CREATE TABLE chunks (                       -- in parts, so that an append rewri
 CREATE TABLE gaps (
     source TEXT NOT NULL, session TEXT NOT NULL, sequence INTEGER NOT NULL,
     begin INTEGER NOT NULL, end INTEGER NOT NULL, reason TEXT NOT NULL,
+    faces INTEGER NOT NULL DEFAULT 0,       -- left out, where the reason is low_quality
     PRIMARY KEY (source, session, sequence)
 ) WITHOUT ROWID;
 CREATE TABLE erased (person TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -55,5 +58,11 @@ ALTER TABLE partitions ADD COLUMN rejected INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE partitions ADD COLUMN shed INTEGER NOT NULL DEFAULT 0;
 """,
     2: _RESCORINGS,
+    3: """
+ALTER TABLE sessions ADD COLUMN name TEXT;
+ALTER TABLE sessions ADD COLUMN settings TEXT;
+ALTER TABLE sessions ADD COLUMN start_offset INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE gaps ADD COLUMN faces INTEGER NOT NULL DEFAULT 0;
+""",
 }
 """What makes a layout of this version the next one; a file of any older layout can be read as it is."""

@@ -1,5 +1,6 @@
 """The story of ingest: a source becomes sessions, frames, faces, records."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -82,6 +83,8 @@ def records_of(
     """
     stop = stop or Event()
     tally = tally if tally is not None else Tally()
+    if source.recorded_at is not None:
+        settings = dataclasses.replace(settings, recorded_at=source.recorded_at)
     for footage in source.origin.sessions(stop, settings.track):
         session = source.origin.session_id(footage, settings.identity)
         tally.frames_expected, tally.duration = footage.frames_expected, footage.duration
@@ -112,6 +115,19 @@ def _new(records: Iterator[Record], stored: Stored) -> Iterator[Record]:
             return  # stopped again before anything new: this gap is stored already
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A stretch of media time in which faces below the wanted quality were left out; µs."""
+
+    begin: int = 0
+    end: int = 0
+    faces: int = 0
+
+    def with_face(self, frame: Frame) -> "LeftOut":
+        """The stretch with a face of this frame."""
+        return LeftOut(self.begin if self.faces else frame.media_time, frame.end, self.faces + 1)
+
+
 @dataclass(slots=True)
 class _Session:
     """One run over a session of a source, as records that are not numbered yet."""
@@ -121,6 +137,7 @@ class _Session:
     settings: IngestSettings
     footage: Footage
     tally: Tally
+    left_out: LeftOut = LeftOut()
     reported_at: int = 0  # µs of media time, of the last progress
     upto: int = 0  # µs of media time, exclusive: everything before is looked at
     frames: int = 0
@@ -134,12 +151,16 @@ class _Session:
             if stop.is_set():
                 break
             if isinstance(item, Frame):
-                if wanted(item.index, item.media_time):
+                if self.settings.end is not None and item.media_time >= self.settings.end:
+                    yield from self._not_asked(item)
+                    return
+                if item.media_time >= (self.settings.begin or 0) and wanted(item.index, item.media_time):
                     yield from self._looked_at(item, follower)
             elif isinstance(item, Hole):
                 yield from self._hole(item)
             elif isinstance(item, End):
                 self.frames, self.upto = item.frames, max(self.upto, item.media_time)
+                yield from self._left_out()
                 yield self._progress(closed=True)
                 return
         yield from self._interrupted()
@@ -156,13 +177,18 @@ class _Session:
             sample_hz=self._sample_hz(),
             keeps_pictures=settings.keeps_pictures,
             start_offset_us=footage.start_offset,
+            name=self.source.name,
+            settings=settings.stated,
         )
+        if settings.begin and footage.began_at is None:
+            yield self._gap(0, settings.begin, GapReason.NOT_ASKED)
         if footage.down_since is not None and footage.began_at is not None:
             yield Gap(**self._head(), begin=footage.down_since, end=footage.began_at, reason=GapReason.SOURCE_DOWN)
 
     def _looked_at(self, frame: Frame, follower: Following) -> Iterator[Record]:
         if frame.media_time - self.reported_at >= PROGRESS_US:
             self.reported_at = self.upto = frame.media_time
+            yield from self._left_out()
             yield self._progress(closed=False)
         picture = frame.picture()
         if picture is None:
@@ -173,8 +199,25 @@ class _Session:
             if face is not None and face.quality >= self.settings.min_quality:
                 self.tally.faces += 1
                 yield face
+            elif face is not None:
+                self.left_out = self.left_out.with_face(frame)
         self.frames, self.looked_at, self.upto = frame.index + 1, self.looked_at + 1, frame.media_time + 1
         self.tally.frames, self.tally.looked_at, self.tally.media_time = self.frames, self.looked_at, frame.media_time
+
+    def _left_out(self) -> Iterator[Record]:
+        """The stretch in which faces below the wanted quality were left out, if there is one."""
+        seen, self.left_out = self.left_out, LeftOut()
+        if seen.faces:
+            gap = self._gap(seen.begin, seen.end, GapReason.LOW_QUALITY)
+            yield replace(gap, faces=seen.faces)
+
+    def _not_asked(self, frame: Frame) -> Iterator[Record]:
+        """The end of what was asked for, and of the session."""
+        yield from self._left_out()
+        end = max(self.footage.duration or 0, frame.end)
+        yield self._gap(frame.media_time, end, GapReason.NOT_ASKED)
+        self.frames, self.upto = frame.index, end
+        yield self._progress(closed=True)
 
     def _hole(self, hole: Hole) -> Iterator[Record]:
         if hole.reason is GapReason.DROPPED and hole.end - hole.begin < self._between_samples():
@@ -211,6 +254,8 @@ class _Session:
         if not live:
             end = max(self.footage.duration or 0, self.upto + 1)
             yield self._gap(self.upto, end, GapReason.INTERRUPTED)
+        else:
+            yield from self._left_out()
         yield self._progress(closed=live)
 
     def _gap(self, begin: int, end: int, reason: GapReason) -> Gap:

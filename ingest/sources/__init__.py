@@ -45,6 +45,7 @@ class Source:
     uri: str  # as typed and fit to be printed, without user or password
     origin: Origin
     name: str = ""  # that the user gave, fit to be printed; empty: none
+    recorded_at: int | None = None  # µs since the epoch, of a file's first frame, where it has one of its own
 
     @property
     def live(self) -> bool:

@@ -10,6 +10,9 @@ const REASONS = {
   interrupted: "not looked at: the run was stopped",
   source_down: "not looked at: the camera did not deliver",
   dropped: "not looked at: more arrived than could be looked at",
+  no_frames: "not looked at: the source holds no frame here",
+  low_quality: "looked at: faces of low quality were left out",
+  not_asked: "not looked at: outside the part that was asked for",
   rejected: "not looked at: a face arrived damaged",
 };
 
@@ -57,4 +60,4 @@ export const length = (seconds) => {
 
 export const decimalsFor = (step) => (step >= 1 ? 0 : step >= 0.1 ? 1 : 2);
 
-export const baseName = (source) => (source.uri ?? source.id).split(/[\\/]/).filter(Boolean).pop() ?? source.id;
+export const baseName = (source) => (source.name ?? source.uri ?? source.id).split(/[\\/]/).filter(Boolean).pop() ?? source.id;

@@ -44,6 +44,7 @@ def head(page: Page, person: Person, session: Session, cursor: str | None) -> di
         "from": since(session, page.begin),
         "to": since(session, page.end),
         "every": None if page.every is None else seconds(page.every),
+        "settings": session.settings,
         "complete_until": since(session, session.complete_until),
         "closed": session.closed,
         "gaps": gap_rows(session, page.gaps),

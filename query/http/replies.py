@@ -11,11 +11,12 @@ from query.store import GapSpan, Person, Session
 
 
 class GapReply(BaseModel):
-    """A stretch that was not looked at. It says nothing about faces."""
+    """A stretch that was not looked at, or `low_quality`: in which faces were left out. It says nothing about faces."""
 
     begin: float = Field(alias="from", description="Seconds since the first frame", examples=[12.4])
     end: float = Field(alias="to", description="Seconds since the first frame; exclusive", examples=[13.0])
     reason: str = Field(description="A word of the list of gap reasons", examples=["decode_error"])
+    faces: int = Field(0, description="Faces left out, where the reason is `low_quality`; absent elsewhere")
 
 
 class SessionReply(BaseModel):
@@ -32,6 +33,7 @@ class SessionReply(BaseModel):
     complete_until: float | None = Field(description="Everything before it is final; seconds since the first frame")
     closed: bool = Field(description="Nothing more will come")
     keeps_pictures: bool = Field(description="A small picture of each person may be kept")
+    settings: dict[str, Any] = Field(description="How it is looked at: detector, sampling, thresholds, version")
     people: int
     gaps: list[GapReply]
 
@@ -40,7 +42,8 @@ class SourceReply(BaseModel):
     """A camera or a file."""
 
     id: str
-    uri: str | None = Field(description="Where it was read from, without user and password")
+    name: str | None = Field(description="That the user gave it; null: none, see `uri`")
+    uri: str | None = Field(description="Where it was read from, as typed, without user and password")
     people: int
     sessions: list[SessionReply] = Field(description="By time; a reconnect or a restart opens a new one")
 
@@ -108,6 +111,7 @@ class TimelineHead(BaseModel):
     begin: float = Field(alias="from", description="Begin that was used; seconds since the first frame")
     end: float = Field(alias="to", description="End that was used, exclusive; the page may stop before it, see `next`")
     every: float | None = Field(description="Length of a bucket in seconds; null: the points themselves")
+    settings: dict[str, Any] = Field(description="How the source is looked at; the nets are in `models`")
     complete_until: float | None = Field(description="Everything before it is final")
     closed: bool = Field(description="The session has ended; nothing more will come")
     gaps: list[GapReply] = Field(description="Stretches of this page that were not looked at")
@@ -163,6 +167,7 @@ def source_rows(sessions: list[Session], headcounts: Mapping[tuple[str, str], in
         "sources": [
             {
                 "id": source,
+                "name": runs[-1].name,
                 "uri": runs[-1].uri,
                 "people": sum(headcounts.get((source, run.id), 0) for run in runs),
                 "sessions": [_session_row(run, headcounts.get((source, run.id), 0)) for run in runs],
@@ -185,6 +190,7 @@ def _session_row(session: Session, people: int) -> dict[str, Any]:
         "complete_until": since(session, session.complete_until),
         "closed": session.closed,
         "keeps_pictures": session.keeps_pictures,
+        "settings": session.settings,
         "people": people,
         "gaps": gap_rows(session, session.gaps),
     }
@@ -206,7 +212,11 @@ def person_row(person: Person, session: Session, picture: str) -> dict[str, Any]
 
 def gap_rows(session: Session, gaps: tuple[GapSpan, ...]) -> list[dict[str, Any]]:
     """What `GapReply` holds, per gap."""
-    return [{"from": since(session, gap.begin), "to": since(session, gap.end), "reason": gap.reason} for gap in gaps]
+    return [
+        {"from": since(session, gap.begin), "to": since(session, gap.end), "reason": gap.reason}
+        | ({"faces": gap.faces} if gap.faces else {})
+        for gap in gaps
+    ]
 
 
 def origin(session: Session) -> str | None:

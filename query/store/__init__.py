@@ -3,10 +3,12 @@
 Left out on purpose: writing, identity corrections and live push.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
 
 from contract.buckets import Buckets
 from contract.labels import GapReason
@@ -16,11 +18,12 @@ from contract.readings import ReadingSchema
 
 @dataclass(frozen=True, slots=True)
 class GapSpan:
-    """A stretch [begin, end) that was not looked at; µs of event time."""
+    """A stretch [begin, end) that was not looked at, or in which faces were left out; µs of event time."""
 
     begin: int
     end: int
     reason: str
+    faces: int = 0  # left out for their quality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +44,21 @@ class Session:
     looked_at: int
     closed: bool
     gaps: tuple[GapSpan, ...]
+    name: str | None = None  # that the user gave the source
+    start_offset: int = 0  # µs, of the first frame on a player's clock
+    settings: Mapping[str, Any] = field(default_factory=dict)  # how it is looked at, as ingest states it
+
+    @property
+    def missed(self) -> tuple[GapSpan, ...]:
+        """The gaps that were not looked at."""
+        return tuple(gap for gap in self.gaps if gap.reason != GapReason.LOW_QUALITY)
 
     @property
     def step(self) -> int | None:
         """Mean µs between two frames that were looked at; None before the second one."""
         if self.complete_until is None or self.looked_at < 2:
             return None
-        missed = sum(gap.end - gap.begin for gap in self.gaps if gap.end <= self.complete_until)
+        missed = sum(gap.end - gap.begin for gap in self.missed if gap.end <= self.complete_until)
         return max(1, (self.complete_until - self.opened_at - missed) // self.looked_at)
 
 
@@ -136,4 +147,16 @@ def still_open(gaps: list[GapSpan], complete_until: int | None) -> Iterator[GapS
     for gap in gaps:
         begin = max(gap.begin, complete_until or gap.begin) if gap.reason == GapReason.INTERRUPTED else gap.begin
         if begin < gap.end:
-            yield GapSpan(begin, gap.end, gap.reason)
+            yield GapSpan(begin, gap.end, gap.reason, gap.faces)
+
+
+def settings_of(text: str | bytes | None) -> Mapping[str, Any]:
+    """The settings that a session was opened with; none where an older Mien opened it.
+
+    Raises:
+        ValueError: no JSON object.
+    """
+    found = orjson.loads(text) if text else {}
+    if not isinstance(found, dict):
+        raise ValueError(f"settings {str(text)[:80]!r} are no object")
+    return found

@@ -14,10 +14,12 @@ from contract.errors import BadStore, NotAStore, NotFound, StoreTooNew
 from contract.points import Columns, chunk_of, unpack
 from contract.readings import ReadingSchema
 from contract.tables import APPLICATION_ID, LAYOUT_VERSION
-from query.store import GapSpan, PeopleAfter, Person, Session, still_open
+from query.store import GapSpan, PeopleAfter, Person, Session, settings_of, still_open
 from query.store.rescored import Part, points_in_force, runs, schemas_in_force
 
 TICK_NS = 50_000_000  # file systems stamp writes to a few ms
+
+NAMED_LAYOUT = 4  # the first whose sessions have a name and settings
 
 
 class SqliteReader:
@@ -94,6 +96,9 @@ class SqliteSnapshot:
     def __init__(self, connection: sqlite3.Connection, version: str | None) -> None:
         self._rows = connection.execute
         self._version = version
+        named = connection.execute("PRAGMA user_version").fetchone()[0] >= NAMED_LAYOUT
+        self._session = _SESSION + (", name, settings, start_offset" if named else ", NULL, NULL, 0")
+        self._gap = "begin, end, reason, " + ("faces" if named else "0")
 
     def version(self) -> str | None:
         """Return a text that changes with every commit; None: not known at the moment."""
@@ -102,21 +107,21 @@ class SqliteSnapshot:
     def sessions(self) -> list[Session]:
         """All sessions, by source and time."""
         gaps: dict[tuple[str, str], list[GapSpan]] = {}
-        for source, session, *span in self._rows("SELECT source, session, begin, end, reason FROM gaps ORDER BY begin"):
+        for source, session, *span in self._rows(f"SELECT source, session, {self._gap} FROM gaps ORDER BY begin"):
             gaps.setdefault((source, session), []).append(GapSpan(*span))
         return [
             _session(row, gaps.get(row[:2], []))
-            for row in self._rows(f"SELECT {_SESSION} FROM sessions ORDER BY source, opened_at, session")
+            for row in self._rows(f"SELECT {self._session} FROM sessions ORDER BY source, opened_at, session")
         ]
 
     def session(self, source: str, session: str) -> Session:
         """One session; raises NotFound."""
         key = (source, session)
-        row = self._rows(f"SELECT {_SESSION} FROM sessions WHERE source = ? AND session = ?", key).fetchone()
+        row = self._rows(f"SELECT {self._session} FROM sessions WHERE source = ? AND session = ?", key).fetchone()
         if row is None:
             raise NotFound(f"no session {session!r} of a source {source!r}")
         gaps = self._rows(
-            "SELECT begin, end, reason FROM gaps WHERE source = ? AND session = ? ORDER BY begin", key
+            f"SELECT {self._gap} FROM gaps WHERE source = ? AND session = ? ORDER BY begin", key
         ).fetchall()
         return _session(row, [GapSpan(*gap) for gap in gaps])
 
@@ -194,7 +199,8 @@ _PERSON = "person, source, session, first_time, last_time, points, picture IS NO
 
 
 def _session(row: tuple, gaps: list[GapSpan]) -> Session:  # type: ignore[type-arg]
-    source, session, uri, opened_at, dated, width, height, fps, sample_hz, pictures, until, frames, looked, closed = row
+    source, session, uri, opened_at, dated, width, height, fps, sample_hz, pictures, until, *rest = row
+    frames, looked, closed, name, settings, start_offset = rest
     return Session(
         source=source,
         id=session,
@@ -210,6 +216,9 @@ def _session(row: tuple, gaps: list[GapSpan]) -> Session:  # type: ignore[type-a
         looked_at=looked,
         closed=bool(closed),
         gaps=tuple(still_open(gaps, until)),
+        name=name,
+        start_offset=start_offset,
+        settings=settings_of(settings),
     )
 
 

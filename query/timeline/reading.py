@@ -1,7 +1,7 @@
 """Reads a page from a store: the points themselves, or buckets of them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -244,7 +244,7 @@ class Reading:
         """Return the gaps of the session that touch this page, cut to it."""
         begin = self.wanted.begin
         touching = (gap for gap in self.session.gaps if gap.begin < page_end and gap.end > begin)
-        return tuple(GapSpan(max(gap.begin, begin), min(gap.end, page_end), gap.reason) for gap in touching)
+        return tuple(replace(gap, begin=max(gap.begin, begin), end=min(gap.end, page_end)) for gap in touching)
 
     def _between_frames(self, edges: Times, every: int, n: Times) -> NDArray[np.bool_]:
         """Return which buckets are empty only because they lie between two neighbouring frames with this face."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.labels import GapReason
 from query.store import GapSpan, Session
 from query.timeline.page import EmptyReason
 
@@ -46,7 +47,8 @@ def coverage(session: Session, gaps: Iterable[GapSpan], edges: Times) -> NDArray
     looked = np.minimum(ends, until) - np.maximum(starts, session.opened_at)
     looked = np.maximum(looked, 0)
     last = np.iinfo(np.int64).min
-    for gap in sorted(gaps, key=lambda gap: gap.begin):
+    missed = (gap for gap in gaps if gap.reason != GapReason.LOW_QUALITY)
+    for gap in sorted(missed, key=lambda gap: gap.begin):
         begin, end = max(gap.begin, last, session.opened_at), min(gap.end, until)
         last = max(last, gap.end)
         if begin < end:

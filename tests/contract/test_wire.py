@@ -165,6 +165,8 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
         fps=RATES,
         sample_hz=RATES,
         keeps_pictures=st.booleans(),
+        name=st.text(st.characters(codec="utf-8"), max_size=80),
+        settings=st.text(st.characters(codec="utf-8"), max_size=80),
     ),
     st.builds(
         Face,
@@ -184,7 +186,12 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
     ),
     st.tuples(TIMES, TIMES).flatmap(
         lambda ends: st.builds(
-            Gap, **HEAD, begin=st.just(min(ends)), end=st.just(max(ends)), reason=st.sampled_from(GapReason)
+            Gap,
+            **HEAD,
+            begin=st.just(min(ends)),
+            end=st.just(max(ends)),
+            reason=st.sampled_from(GapReason),
+            faces=COUNTS,
         )
     ),
     st.builds(Progress, **HEAD, event_time=TIMES, frames=COUNTS, looked_at=COUNTS, closed=st.booleans()),

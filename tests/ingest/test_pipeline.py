@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -397,3 +399,61 @@ def test_a_real_face_is_followed_through_a_real_video(shared_data: Path) -> None
     faces = [record for record in records if isinstance(record, Face)]
     assert len(faces) == 65  # one person signs in all of its 65 frames
     assert {face.person for face in faces} == {f"clip.{records[0].session}.1"}
+
+
+def test_faces_below_the_wanted_quality_are_counted_where_they_were_left_out(clip: Path) -> None:
+    every = [record for record in records_for(clip) if isinstance(record, Face)]
+    records = records_for(clip, IngestSettings(min_quality=0.99))
+
+    gaps = [record for record in records if isinstance(record, Gap)]
+    assert not [record for record in records if isinstance(record, Face)]
+    assert {gap.reason for gap in gaps} == {GapReason.LOW_QUALITY}
+    assert sum(gap.faces for gap in gaps) == len(every)
+    assert (gaps[0].begin, gaps[-1].end) == (0, 60 * STEP)
+    final_until = 0
+    for record in records:
+        if isinstance(record, Gap):
+            assert record.begin >= final_until
+        elif isinstance(record, Progress):
+            final_until = record.event_time
+
+
+def test_a_part_of_a_video_is_looked_at_and_the_rest_is_marked_as_not_asked_for(clip: Path) -> None:
+    whole = [record for record in records_for(clip) if isinstance(record, Face)]
+    part = records_for(clip, IngestSettings(begin=10 * STEP, end=20 * STEP))
+
+    seen = {record.frame for record in part if isinstance(record, Face)}
+    gaps = [(record.begin, record.end, record.reason) for record in part if isinstance(record, Gap)]
+    assert seen == set(range(10, 20))
+    assert {face.event_time for face in whole if face.frame in seen} == {frame * STEP for frame in seen}
+    assert gaps == [(0, 10 * STEP, "not_asked"), (20 * STEP, 60 * STEP, "not_asked")]
+    assert isinstance(part[-1], Progress)
+    assert (part[-1].closed, part[-1].looked_at) == (True, 10)
+
+
+def test_a_part_is_another_session_and_the_whole_one_is_not_renamed_by_it(clip: Path) -> None:
+    sessions = {
+        records_for(clip, settings)[0].session
+        for settings in (EVERY, IngestSettings(begin=0, end=STEP), IngestSettings(end=STEP), IngestSettings(begin=STEP))
+    }
+    assert len(sessions) == 4
+
+
+@pytest.mark.parametrize("part", [{"begin": -1}, {"begin": 5, "end": 5}, {"end": 0}])
+def test_a_part_that_is_none_is_refused(part: dict[str, int]) -> None:
+    with pytest.raises(BadRequest, match="from "):
+        IngestSettings(**part)
+
+
+def test_a_file_has_its_own_date_and_says_how_it_was_looked_at(clip: Path) -> None:
+    noon = 1_790_000_000_000_000
+    dated = dataclasses.replace(source_at(clip), recorded_at=noon)
+
+    opened = next(records_of(dated, IngestSettings(every_n=3, min_quality=0.2, recorded_at=0), OneFace))
+
+    assert isinstance(opened, SessionOpened)
+    assert (opened.event_time, opened.dated, opened.name) == (noon, True, "clip")
+    stated = json.loads(opened.settings)
+    assert (stated["every_n"], stated["min_quality"], stated["crop_edge"]) == (3, 0.2, 160)
+    assert stated["detector"].startswith("centerface")
+    assert stated["mien"]

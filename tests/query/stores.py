@@ -75,7 +75,9 @@ class StoreFile:
         uri: str = "videos/clip.mp4",
     ) -> None:
         self.execute(
-            "INSERT OR REPLACE INTO sessions VALUES (?, ?, 1, ?, ?, ?, 1280, 720, 25.0, NULL, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO sessions (source, session, high_water, uri, opened_at, dated, width, height, fps, "
+            "keeps_pictures, complete_until, frames, looked_at, closed) "
+            "VALUES (?, ?, 1, ?, ?, ?, 1280, 720, 25.0, ?, ?, ?, ?, ?)",
             (source, session, uri, opened_at, dated, pictures, complete_until, looked_at, looked_at, closed),
         )
 
@@ -83,7 +85,7 @@ class StoreFile:
         self, begin: int, end: int, reason: str = "decode_error", source: str = "clip", session: str = "s1"
     ) -> None:
         (place,) = self._connection.execute("SELECT count(*) FROM gaps").fetchone()
-        self.execute("INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?)", (source, session, place, begin, end, reason))
+        self.execute("INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?, 0)", (source, session, place, begin, end, reason))
 
     def person(
         self,

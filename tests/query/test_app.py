@@ -64,6 +64,7 @@ def test_sources_tell_their_sessions(get: Get) -> None:
         "complete_until": 10.0,
         "closed": True,
         "keeps_pictures": True,
+        "settings": {},
         "people": 2,
         "gaps": [],
     }

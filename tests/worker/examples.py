@@ -36,6 +36,8 @@ def an_opening(source: str = "cam", session: str = "s1", keeps_pictures: bool = 
         fps=25.0,
         sample_hz=None,
         keeps_pictures=keeps_pictures,
+        name="front door",
+        settings='{"mien": "0"}',
     )
 
 
@@ -94,6 +96,11 @@ def a_gap(sequence: int, source: str = "cam", session: str = "s1") -> Gap:
     return Gap(
         source=source, session=session, sequence=sequence, begin=begin, end=begin + 7, reason=GapReason.DECODE_ERROR
     )
+
+
+def a_left_out(sequence: int, source: str = "cam", session: str = "s1") -> Gap:
+    """A stretch in which faces were left out."""
+    return structs.replace(a_gap(sequence, source, session), reason=GapReason.LOW_QUALITY, faces=3)
 
 
 def a_progress(sequence: int, source: str = "cam", session: str = "s1", closed: bool = False) -> Progress:

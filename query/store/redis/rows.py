@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from contract.errors import BadStore
-from query.store import GapSpan, Person, Session, still_open
+from query.store import GapSpan, Person, Session, settings_of, still_open
 
 Fields = Mapping[bytes, bytes]
 
@@ -34,6 +34,9 @@ def session_of(source: str, session: str, fields: Fields, gaps: Fields) -> Sessi
             looked_at=_whole(fields, b"looked_at") or 0,
             closed=bool(_whole(fields, b"closed")),
             gaps=tuple(still_open(_spans(gaps), until)),
+            name=fields[b"name"].decode() if b"name" in fields else None,
+            start_offset=_whole(fields, b"start_offset") or 0,
+            settings=settings_of(fields.get(b"settings")),
         )
     except ValueError as error:
         raise BadStore(f"session {session!r} of {source!r} cannot be understood ({error})") from error
@@ -75,8 +78,9 @@ def _spans(gaps: Fields) -> list[GapSpan]:
     """By begin, then by their place in the log."""
     spans = []
     for sequence, text in gaps.items():
-        begin, end, reason = text.decode().split(" ")
-        spans.append((int(begin), int(sequence), GapSpan(int(begin), int(end), reason)))
+        begin, end, reason, *faces = text.decode().split(" ")
+        span = GapSpan(int(begin), int(end), reason, *map(int, faces))
+        spans.append((span.begin, int(sequence), span))
     return [span for _, _, span in sorted(spans, key=lambda each: each[:2])]
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -61,6 +62,26 @@ def test_files_that_are_no_store_are_refused(tmp_path: Path) -> None:
     refused(text, NotAStore, "file is not a database")
     refused(other, NotAStore, "application id 0x0, wanted 0x4d69656e")
     refused(empty, NotAStore, "application id")
+
+
+def test_a_store_of_an_older_layout_is_read_as_it_is(tmp_path: Path) -> None:
+    store = StoreFile(tmp_path / "s.db")
+    store.session()
+    store.gap(0, 1_000_000)
+    for table, column in (
+        ("sessions", "name"),
+        ("sessions", "settings"),
+        ("sessions", "start_offset"),
+        ("gaps", "faces"),
+    ):
+        store.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    store.execute("PRAGMA user_version = 3")
+
+    with contextlib.closing(SqliteReader(tmp_path / "s.db")) as reader, reader.snapshot() as snapshot:
+        (session,) = snapshot.sessions()
+
+    assert (session.name, dict(session.settings), session.gaps[0].faces) == (None, {}, 0)
+    store.close()
 
 
 def test_a_folder_cannot_be_read_as_a_store(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class Contents:
     people: dict[str, dict[str, object]] = field(default_factory=dict)
     points: dict[str, list[Packed]] = field(default_factory=dict)  # in the order of the log within a minute
     layers: dict[str, dict[str, list[Packed]]] = field(default_factory=dict)  # points of those read again, by name
-    gaps: set[tuple[str, str, int, int, int, str]] = field(default_factory=set)
+    gaps: set[tuple[str, str, int, int, int, str, int]] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
     passed: Counter[str] = field(default_factory=Counter)  # over all partitions
 
@@ -176,12 +176,12 @@ def fold(entries: Iterable[Entry]) -> Contents:
             session["complete_until"] = entry.event_time
             session |= {"frames": entry.frames, "looked_at": entry.looked_at, "closed": int(entry.closed)}
         elif isinstance(entry, Gap):
-            state.gaps.add((*key, entry.sequence, entry.begin, entry.end, entry.reason.value))
+            state.gaps.add((*key, entry.sequence, entry.begin, entry.end, entry.reason.value, entry.faces))
         elif isinstance(entry, Skipped):
             state.passed[entry.reason.value] += 1
             if entry.gap is not None:
                 reason = {"rejected": "rejected", "shed": "dropped"}[entry.reason.value]
-                state.gaps.add((*key, entry.sequence, *entry.gap, reason))
+                state.gaps.add((*key, entry.sequence, *entry.gap, reason, 0))
         elif entry.face.person not in state.erased:
             add_point(state, entry, bool(session["keeps_pictures"]))
     for points in state.points.values():
@@ -189,8 +189,8 @@ def fold(entries: Iterable[Entry]) -> Contents:
     return state
 
 
-SESSION = ("uri", "opened_at", "dated", "width", "height", "fps", "sample_hz", "complete_until")
-ZEROES = {"high_water": -1, "keeps_pictures": 0, "frames": 0, "looked_at": 0, "closed": 0}
+SESSION = ("uri", "name", "settings", "opened_at", "dated", "width", "height", "fps", "sample_hz", "complete_until")
+ZEROES = {"high_water": -1, "keeps_pictures": 0, "start_offset": 0, "frames": 0, "looked_at": 0, "closed": 0}
 
 
 def opening(entry: SessionOpened) -> dict[str, object]:
@@ -203,6 +203,9 @@ def opening(entry: SessionOpened) -> dict[str, object]:
         "fps": entry.fps,
         "sample_hz": entry.sample_hz,
         "keeps_pictures": int(entry.keeps_pictures),
+        "name": entry.name or None,
+        "start_offset": entry.start_offset_us,
+        "settings": entry.settings or None,
     }
 
 

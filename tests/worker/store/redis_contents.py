@@ -10,8 +10,8 @@ import redis
 READ = {b"string": "get", b"hash": "hgetall", b"set": "smembers"}
 POINT = "<II4h3B3b3H"
 FLOATS = ("fps", "sample_hz", "picture_quality")
-COLUMNS = ("uri", "opened_at", "dated", "width", "height", "fps", "sample_hz", "complete_until")
-ZEROES = {"keeps_pictures": 0, "frames": 0, "looked_at": 0, "closed": 0}
+COLUMNS = ("uri", "name", "settings", "opened_at", "dated", "width", "height", "fps", "sample_hz", "complete_until")
+ZEROES = {"keeps_pictures": 0, "start_offset": 0, "frames": 0, "looked_at": 0, "closed": 0}
 
 
 def read_redis(client: "redis.Redis", into: Any) -> None:
@@ -39,9 +39,9 @@ def read_redis(client: "redis.Redis", into: Any) -> None:
     blank = {"picture": None, "picture_quality": None}
     into.people = {person: blank | row_of(row) for (person,), row in found["person"].items()}
     into.gaps = {
-        (*key, int(sequence), int(begin), int(end), reason.decode())
+        (*key, int(sequence), int(begin), int(end), reason.decode(), *(map(int, faces) if faces else (0,)))
         for key, gaps in found["gaps"].items()
-        for sequence, (begin, end, reason) in ((sequence, gap.split()) for sequence, gap in gaps.items())
+        for sequence, (begin, end, reason, *faces) in ((sequence, gap.split()) for sequence, gap in gaps.items())
     }
     size = struct.calcsize(POINT)
     for person, chunk, name in sorted(found["chunk"], key=lambda key: (key[0], int(key[1]))):
@@ -107,7 +107,7 @@ def _value(field: str, text: bytes) -> Any:
         return text
     if field in FLOATS:
         return float(text)
-    return text.decode() if field in ("uri", "source", "session") else int(text)
+    return text.decode() if field in ("uri", "name", "settings", "source", "session") else int(text)
 
 
 def dumped(client: "redis.Redis") -> dict[bytes, bytes]:

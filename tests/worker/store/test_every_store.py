@@ -15,7 +15,17 @@ from msgspec import structs
 
 from contract.labels import GapReason
 from contract.readings import Entry, Skipped, SkippedReason
-from tests.worker.examples import SCHEMA, a_face, a_gap, a_point, a_progress, an_erasure, an_opening, with_face
+from tests.worker.examples import (
+    SCHEMA,
+    a_face,
+    a_gap,
+    a_left_out,
+    a_point,
+    a_progress,
+    an_erasure,
+    an_opening,
+    with_face,
+)
 from tests.worker.store.harness import Contents, Harness, RedisHarness, SqliteHarness, fold, scripted_redis
 from worker.store import Lease, Outcome, Store
 
@@ -192,10 +202,19 @@ def test_what_is_passed_over_is_counted_marked_and_a_gap(store: Store, harness: 
     assert store.passed(LOG, 0) == {SkippedReason.REJECTED: 2, SkippedReason.SHED: 2}
     assert store.passed(LOG, 1) == store.passed("log-b", 0) == {SkippedReason.REJECTED: 0, SkippedReason.SHED: 0}
     assert harness.contents().gaps == {
-        ("cam", "s1", 1, 40, 90, "rejected"),
-        ("cam", "s1", 2, 100, 200, "dropped"),
+        ("cam", "s1", 1, 40, 90, "rejected", 0),
+        ("cam", "s1", 2, 100, 200, "dropped", 0),
     }
     assert store.high_water("cam", "s1") == 4
+
+
+def test_faces_that_were_left_out_are_counted_with_their_gap(store: Store, harness: Harness) -> None:
+    log = [an_opening(), a_point(1), a_left_out(2), a_gap(3)]
+
+    commit(store, store.take(LOG, 0), log)
+
+    assert harness.contents() == fold(log)
+    assert {gap[-2:] for gap in harness.contents().gaps} == {("low_quality", 3), ("decode_error", 0)}
 
 
 def test_the_interruptions_of_a_session_are_known(store: Store) -> None:

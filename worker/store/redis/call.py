@@ -237,6 +237,9 @@ def _opening(opened: SessionOpened) -> list[str]:
         "fps": None if opened.fps is None else repr(float(opened.fps)),
         "sample_hz": None if opened.sample_hz is None else repr(float(opened.sample_hz)),
         "keeps_pictures": _flag(opened.keeps_pictures),
+        "name": opened.name or None,
+        "settings": opened.settings or None,
+        "start_offset": str(opened.start_offset_us) if opened.start_offset_us else None,
     }
     return [text for field, value in fields.items() if value is not None for text in (field, value)]
 
@@ -251,7 +254,11 @@ def _progress(progress: Progress) -> list[str]:
 
 
 def _gap_fields(gaps: Iterable[Gap]) -> list[str]:
-    return [text for gap in gaps for text in (str(gap.sequence), f"{gap.begin} {gap.end} {gap.reason}")]
+    return [text for gap in gaps for text in (str(gap.sequence), _gap_text(gap))]
+
+
+def _gap_text(gap: Gap) -> str:
+    return f"{gap.begin} {gap.end} {gap.reason}" + (f" {gap.faces}" if gap.faces else "")
 
 
 def _flag(value: object) -> str:

@@ -270,9 +270,12 @@ class SqliteStore:
         )
         run(
             "UPDATE sessions SET uri = ?, opened_at = ?, dated = ?, width = ?, height = ?, fps = ?, sample_hz = ?, "
-            "keeps_pictures = ? WHERE source = ? AND session = ?",
+            "keeps_pictures = ?, name = ?, settings = ?, start_offset = ? WHERE source = ? AND session = ?",
             [
-                (o.uri, o.event_time, o.dated, *o.size_wh, o.fps, o.sample_hz, o.keeps_pictures, o.source, o.session)
+                (
+                    *(o.uri, o.event_time, o.dated, *o.size_wh, o.fps, o.sample_hz, o.keeps_pictures),
+                    *(o.name or None, o.settings or None, o.start_offset_us, o.source, o.session),
+                )
                 for o in changes.opened
             ],
         )
@@ -282,8 +285,8 @@ class SqliteStore:
             [(p.event_time, p.frames, p.looked_at, p.closed, *key) for key, p in changes.progress.items()],
         )
         run(
-            "INSERT INTO gaps (source, session, sequence, begin, end, reason) VALUES (?, ?, ?, ?, ?, ?)",
-            [(g.source, g.session, g.sequence, g.begin, g.end, str(g.reason)) for g in changes.gaps],
+            "INSERT INTO gaps (source, session, sequence, begin, end, reason, faces) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(g.source, g.session, g.sequence, g.begin, g.end, str(g.reason), g.faces) for g in changes.gaps],
         )
 
     def _erase(self, people: set[str]) -> None:
