@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Build, list, verify, calibrate and export engines.", no_args_is_help=True)
 
 CALIBRATION_CROPS = 1024
+LAYOUTS = ("files", "triton")
 Out = Annotated[
     Path | None,
     typer.Option(help=r"Folder of the files.  \[default: $MIEN_PLANS or ~/.cache/mien/plans]", metavar="DIR"),
@@ -155,13 +156,24 @@ def calibrate(
 
 @app.command()
 def export(
-    net: Annotated[str, typer.Argument(help=f"One of {', '.join(nets.names())}.")],
+    net: Annotated[str, typer.Argument(help=f"One of {', '.join(nets.names())}; for triton a net of the zoo, too.")],
     weights: Annotated[Path | None, typer.Option(help="A checkpoint; random weights without one.")] = None,
     edge: Annotated[int | None, typer.Option(help=r"Input edge, px.  \[default: the one that is served]")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the files.", metavar="DIR")] = Path("out/export"),
     data: Data = None,
+    layout: Annotated[
+        str, typer.Option(help="«files»: ONNX, torch program, cards; «triton»: a model of a Triton repository.")
+    ] = "files",
 ) -> None:
     """Write a net as ONNX and as torch program, each compared with torch, with their cards."""
+    if layout not in LAYOUTS:
+        raise BadRequest(f"no layout {layout!r}; there is {', '.join(LAYOUTS)}")
+    if layout == "triton":
+        from models.engines.triton import write_triton
+
+        with tempfile.TemporaryDirectory() as scratch:
+            print(write_triton(*_card(net, Path(scratch)), out))
+        return
     building = _train("build")
     real = _train("crops").read_crops(data, edge or building.PUBLISHED.get(net, (112,))[0], 16) if data else None
     command = f"mien engine export {net}" + (f" --weights {weights.name}" if weights else "")

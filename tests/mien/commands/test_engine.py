@@ -76,6 +76,7 @@ def test_a_harmed_plan_is_named_and_ends_in_exit_code_1(plans, mien):
         (["build", "expressions", "--flavour", "rtx", "--precision", "int8"], "int8 needs real crops"),
         (["calibrate", "expressions", "--data", "nowhere"], "nowhere: there is no such file or folder"),
         (["export", "frowns"], "frowns"),
+        (["export", "expressions", "--layout", "tar"], "no layout 'tar'; there is files, triton"),
     ],
 )
 def test_a_wrong_word_is_one_line_and_exit_code_2(mien, tmp_path, words, error):
@@ -84,6 +85,14 @@ def test_a_wrong_word_is_one_line_and_exit_code_2(mien, tmp_path, words, error):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert error in done.stderr
+
+
+def test_a_net_of_the_zoo_is_written_as_a_model_of_a_triton_repository(mien, tmp_path):
+    done = mien("engine", "export", "expressions.int8", "--layout", "triton", "--out", tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "expressions.int8")
+    assert (tmp_path / "expressions.int8" / "1" / "model.onnx").is_file()
 
 
 def test_an_empty_folder_says_how_to_fill_it(mien, tmp_path):
