@@ -129,6 +129,13 @@ def gpu(console: Console) -> None:
     main([])
 
 
+def sizing(console: Console) -> None:
+    """The formulas of `mien size` beside a simulation of 100,000 cameras."""
+    from bench.sizing import sizing as check
+
+    check(console)
+
+
 PARTS = {
     "speed": speed,
     "tracking": tracking,
@@ -138,6 +145,7 @@ PARTS = {
     "cluster": cluster,
     "memory": memory,
     "query": query,
+    "sizing": sizing,
 }
 
 

@@ -12,6 +12,7 @@ from mien import __version__
 from mien.commands import train as training
 from mien.commands.engine import app as engine_app
 from mien.commands.service import install_service
+from mien.commands.size import size
 from mien.stack.command import app as stack_app
 from query.__main__ import command as serve_command
 from worker.__main__ import command as worker_command
@@ -241,6 +242,7 @@ def models() -> None:
 app.command("ingest")(ingest_command)
 app.command("worker")(worker_command)
 app.command("serve")(serve_command)
+app.command("size")(size)
 app.command("install-service")(install_service)
 training.mount(app)
 app.add_typer(engine_app, name="engine")
