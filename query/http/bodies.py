@@ -78,19 +78,25 @@ def _columns(page: Page, session: Session) -> dict[str, Any]:
     return {name: column for name, column in found.items() if column is not None}
 
 
-def _channels(page: Page, wanted: tuple[str, ...] | None) -> dict[str, dict[str, NDArray[np.float32] | list[None]]]:
-    """Channels by kind. A channel that was asked for and that nobody measured is a column of nothing."""
+def channel_groups(page: Page) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """Return the channels by kind, then the formulas where there are any: name -> (rows,), rounded."""
     by_channel = np.ascontiguousarray(np.round(page.values, DIGITS).T)  # (channels, rows)
-    groups: dict[str, dict[str, NDArray[np.float32] | list[None]]] = {group: {} for group in _GROUPS.values()}
+    groups: dict[str, dict[str, NDArray[np.float32]]] = {group: {} for group in _GROUPS.values()}
     for channel, column in zip(page.channels, by_channel, strict=True):
         groups[_GROUPS[channel.kind]][channel.name] = column
+    if page.formulas:
+        groups["formulas"] = {name: np.round(values, DIGITS) for name, values in page.formulas.items()}
+    return groups
+
+
+def _channels(page: Page, wanted: tuple[str, ...] | None) -> dict[str, dict[str, NDArray[np.float32] | list[None]]]:
+    """Channels by kind. A channel that was asked for and that nobody measured is a column of nothing."""
+    groups: dict[str, dict[str, NDArray[np.float32] | list[None]]] = {**channel_groups(page)}  # type: ignore[dict-item]
     measured = {channel.name for channel in page.channels}
     for name in wanted or ():
         if name not in measured:
             kind = ChannelKind.ACTION_UNIT if name.startswith("AU") else ChannelKind.EXPRESSION
             groups[_GROUPS[kind]][name] = [None] * len(page.event_time)
-    if page.formulas:
-        groups["formulas"] = {name: np.round(values, DIGITS) for name, values in page.formulas.items()}
     return groups
 
 

@@ -1,0 +1,1 @@
+"""New readings as they come, to any number of readers."""
