@@ -11,9 +11,10 @@ from typing import Protocol
 from contract.errors import BadRequest, RefusedSource, SourceNotFound
 from ingest.footage import Footage
 from ingest.footage.stills import picture_file
-from ingest.sources.camera import Address, Camera
+from ingest.sources.camera import Camera
 from ingest.sources.files import WANTED, LeftOut, LocalFile, check_readable, file_at, in_folder, mode_of
 from ingest.sources.names import id_of_camera, id_of_file, id_of_name
+from ingest.sources.uri import SourceUri, is_reference
 from runtime.printing import printable, shown_path
 
 __all__ = ["Asked", "LeftOut", "Origin", "Source", "asked_for", "sources_of"]
@@ -126,9 +127,9 @@ def _named(text: str, name: str | None, recursive: bool) -> Iterator[Source | Le
         raise SourceNotFound(f"an empty name is no source; {WANTED}")
     if not _exists(text) and (split := _NAMED.fullmatch(text)) and not _ADDRESS.match(split[1]):
         name, text = split.groups()
-    if not _exists(text) and _ADDRESS.match(text):
-        address = Address.parse(text)
-        yield _called(Source(id_of_camera(address.host, text), address.shown, Camera(address)), name)
+    if not _exists(text) and (_ADDRESS.match(text) or is_reference(text)):
+        address = SourceUri.parse(text)
+        yield _called(Source(id_of_camera(address.host, address.url), address.shown, Camera(address)), name)
         return
     path = Path(text)
     if stat.S_ISDIR(mode_of(path)):

@@ -8,12 +8,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from contract.errors import RefusedSource, SourceUnavailable
+from contract.errors import NoVideoInSource, RefusedSource, UnreadableVideo
 from contract.labels import GapReason
 from contract.records import Gap, Progress, Record, SessionOpened
 from ingest.footage import End, Frame, Hole, Item
@@ -21,7 +22,9 @@ from ingest.footage.ahead import Ahead
 from ingest.pipeline import records_of
 from ingest.settings import IngestSettings
 from ingest.sources import camera, sources_of
-from ingest.sources.camera import Address
+from ingest.sources.camera import Camera, CameraDown, CameraSession, connected
+from ingest.sources.states import Backoff, CameraState, Condition
+from ingest.sources.uri import SourceUri
 from tests.components import require
 from tests.ingest.test_pipeline import Nobody
 
@@ -50,7 +53,7 @@ def test_an_address_shows_no_secret(url: str, shown: str) -> None:
 
     assert source.uri == shown
     assert "C4n4ry" not in repr(source) + str(source)
-    assert Address.parse(url).url == url
+    assert SourceUri.parse(url).url == url
 
 
 @pytest.mark.parametrize(
@@ -136,12 +139,14 @@ def test_a_camera_is_watched_until_stopped_and_then_closed(serve: Serve) -> None
 
 
 @pytest.mark.integration
-def test_a_wrong_password_is_said_without_saying_it(serve: Serve) -> None:
+def test_a_wrong_password_is_a_state_that_does_not_show_it(serve: Serve) -> None:
     port = free_port()
     serve(port, "user", "another")
 
-    with pytest.raises(SourceUnavailable, match="refuses the user or the password") as caught:
-        watch(f"rtsp://user:{ENCODED}@127.0.0.1:{port}/cam", Event(), lambda said: True)
+    with pytest.raises(CameraDown, match="refuses the user or the password") as caught:
+        connected(SourceUri.parse(f"rtsp://user:{ENCODED}@127.0.0.1:{port}/cam"))
+
+    assert caught.value.state is CameraState.WRONG_PASSWORD
 
     whole = "".join(traceback.format_exception(caught.value)) + repr(pickle.dumps(caught.value))
     assert "C4n4ry" not in whole
@@ -201,9 +206,13 @@ def test_a_camera_that_falls_silent_ends_its_session(serve: Serve, monkeypatch: 
     assert 0.9 < took_s < 4
 
 
-def test_nobody_there_is_said_at_once() -> None:
-    with pytest.raises(SourceUnavailable, match=r"rtsp://127\.0\.0\.1:\d+/a refuses the connection; wanted a camera"):
-        watch(f"rtsp://u:{ENCODED}@127.0.0.1:{free_port()}/a", Event(), lambda said: True)
+def test_nobody_there_is_a_state_at_once() -> None:
+    with pytest.raises(
+        CameraDown, match=r"rtsp://127\.0\.0\.1:\d+/a refuses the connection; wanted a camera"
+    ) as caught:
+        connected(SourceUri.parse(f"rtsp://u:{ENCODED}@127.0.0.1:{free_port()}/a"))
+
+    assert caught.value.state is CameraState.DOWN
 
 
 def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,8 +220,8 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         started = time.monotonic()
 
-        with pytest.raises(SourceUnavailable, match=r"does not answer within 0\.5 s"):
-            watch(f"rtsp://127.0.0.1:{mute.getsockname()[1]}/a", Event(), lambda said: True)
+        with pytest.raises(CameraDown, match=r"does not answer within 0\.5 s"):
+            connected(SourceUri.parse(f"rtsp://127.0.0.1:{mute.getsockname()[1]}/a"))
 
         assert time.monotonic() - started < 5
 
@@ -237,3 +246,131 @@ def test_frames_that_nobody_fetches_in_time_become_one_hole() -> None:
     assert [frame.index for frame in frames] == list(range(len(frames)))
     assert hole == Hole(frames[-1].media_time + 100, 1000, GapReason.DROPPED)
     assert isinstance(rest[-1], End)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "RETRY_S", 0.05)
+    monkeypatch.setattr(camera, "LONGEST_RETRY_S", 0.2)
+
+
+class Scripted:
+    """What stands in the place of a connection: a failure, or a session of so many µs."""
+
+    def __init__(self, *script: Exception | int) -> None:
+        self.script = list(script)
+        self.began: list[tuple[int | None, int]] = []
+
+    def __call__(self, address: SourceUri, now_us: Callable[[], int], down_since: int | None, _: Condition) -> Any:
+        step = self.script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        began_at = now_us() if down_since is None else max(now_us(), down_since + camera.STEP_US)
+        self.began.append((down_since, began_at))
+        return SimpleNamespace(began_at=began_at, until_us=began_at + step, close=lambda: None, ending=CameraState.DOWN)
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, times: list[int], *script: Exception | int) -> tuple[Scripted, Camera]:
+    connections = Scripted(*script)
+    monkeypatch.setattr(camera, "CameraSession", connections)
+    return connections, Camera(SourceUri.parse("rtsp://cam/a"), now_us=lambda: times.pop(0) if times[1:] else times[0])
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_camera_is_tried_again_whatever_its_first_bytes_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [
+        CameraDown(CameraState.DOWN, "rtsp://cam/a refuses the connection"),
+        NoVideoInSource("rtsp://cam/a holds no video"),
+        UnreadableVideo("rtsp://cam/a cannot be decoded"),
+        RefusedSource("rtsp://cam/a is too large"),
+        ValueError("rtsp://u:C4n4ry@cam/a"),
+    ]
+    connections, cam = scripted(monkeypatch, [1_000_000, 9_000_000], *failures, 500, *failures, 500)
+    sessions = cam.sessions(Event())
+
+    for _ in range(2):
+        next(sessions)
+        assert cam.condition.now is CameraState.LIVE
+    sessions.close()
+
+    assert connections.script == []
+    (down_since, first), (again, second) = connections.began
+    assert down_since == 1_000_000  # off at the start: down since the first attempt
+    assert (again, second > first) == (first + 500, True)
+
+
+@pytest.mark.usefixtures("quick")
+def test_event_time_never_runs_backwards_whatever_the_clock_and_a_burst_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [10_000_000, 10_000_000, 10_700_000, 10_700_000, 4_000_000, 4_000_000, 4_000_001]
+    connections, cam = scripted(monkeypatch, clock, 3_000_000, 3_000_000, 3_000_000)  # 3 s of media in 0.7 s
+    sessions = cam.sessions(Event())
+
+    footage = [next(sessions) for _ in range(3)]
+    ids = {cam.session_id(each, b"") for each in footage}
+    sessions.close()
+
+    upto = 0
+    for (down_since, began_at), until_us in zip(connections.began, [each.until_us for each in footage], strict=True):  # type: ignore[attr-defined]
+        assert began_at > upto
+        assert down_since is None or down_since == upto < began_at  # one gap, and it is not empty
+        upto = until_us
+    assert len(ids) == 3
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_state_is_reported_when_it_begins_and_not_at_every_attempt(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    down = [CameraDown(CameraState.DOWN, "rtsp://cam/a refuses the connection") for _ in range(3)]
+    wrong = CameraDown(CameraState.WRONG_PASSWORD, "rtsp://cam/a refuses the user or the password")
+    _, cam = scripted(monkeypatch, [1_000_000], *down, wrong, 500)
+    sessions = cam.sessions(Event())
+
+    next(sessions)
+    sessions.close()
+
+    states = [message.split(":", 2)[2].partition(" (")[0].strip() for message in caplog.messages]
+    assert states == ["down", "wrong password", "live"]
+    assert all("trying again" in message for message in caplog.messages[:2])
+
+
+def test_waits_double_up_to_the_longest_and_spread() -> None:
+    low, high = Backoff(1.0, 30.0, lambda: 0.0), Backoff(1.0, 30.0, lambda: 1.0)
+
+    assert [round(low.next_s() / 0.8) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+    assert [round(high.next_s() / 1.2) for _ in range(3)] == [1, 2, 4]
+    low.reset()
+    assert round(low.next_s() / 0.8) == 1
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("quick")
+def test_a_camera_that_is_off_at_the_start_is_waited_for_and_the_time_is_one_gap(serve: Serve) -> None:
+    port = free_port()
+    stop = Event()
+    starter = Thread(target=lambda: (time.sleep(1.0), serve(port)))
+    starter.start()
+
+    records = watch(f"rtsp://127.0.0.1:{port}/cam", stop, lambda said: any(isinstance(each, Gap) for each in said))
+    starter.join()
+
+    opened = records[0]
+    (gap,) = [record for record in records if isinstance(record, Gap)]
+    assert isinstance(opened, SessionOpened)
+    assert (gap.session, gap.reason, gap.end) == (opened.session, GapReason.SOURCE_DOWN, opened.event_time)
+    assert gap.end - gap.begin > 500_000
+
+
+@pytest.mark.integration
+def test_a_camera_is_watched_over_udp_where_its_address_asks_for_it(serve: Serve) -> None:
+    port = free_port()
+    serve(port)
+    address = SourceUri.parse(f"rtsp://127.0.0.1:{port}/cam?transport=udp")
+    footage = CameraSession(address, lambda: 7, None, Condition("cam"))
+    try:
+        frames = [item for item, _ in zip(footage.items(Event()), range(20), strict=False) if isinstance(item, Frame)]
+    finally:
+        footage.close()
+
+    assert (address.transport, "transport" in address.url) == ("udp", False)
+    assert len(frames) >= 2
