@@ -182,11 +182,12 @@ class Track:
         if stamp is not None and self._unwrapped is not None:
             stamp = self._unwrapped(stamp)
         lasts = in_us(frame.duration, base) if frame.duration else None
+        longest = LOST_STEPS * self.claims.step if self.claims.even else self.claims.pause  # MP4 stretches over losses
         decoded = Decoded(
             frame,
             self._index - 1,
             None if stamp is None else in_us(stamp, base),
-            lasts if lasts is None or 0 < lasts <= self.claims.pause else None,
+            lasts if lasts is None or 0 < lasts <= longest else None,
             self._damage,
             self._stance_of(frame),
         )
@@ -296,5 +297,6 @@ class _Losses:
         self._last = time
         if self._numbers is not None:
             missing = self._numbers.missing_before(bytes(memoryview(packet)[:LOOKED_THROUGH]))
-            return missing or (self._watched and passed >= self._numbers.cycle * self._step)
+            lost = round(passed / self._step) - 1  # whole turns of the numbers do not show in them
+            return missing or (self._watched and lost > 0 and lost % self._numbers.cycle == 0)
         return self._watched and passed > LOST_STEPS * self._step

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -65,6 +65,40 @@ def write_clip(
         if sound is not None:
             write_tone(container, sound, sound_s)
         container.mux(video.encode())
+    return path
+
+
+NOISE = np.random.default_rng(3).integers(0, 255, (96, 128, 3), np.uint8)
+
+
+def write_moving(
+    path: Path,
+    codec: str,
+    frames: int = 60,
+    *,
+    lost: Collection[int] = (),
+    options: dict[str, str] | None = None,
+    size_wh: tuple[int, int] = (128, 96),
+) -> Path:
+    """A pattern that moves, without these packets (in file order)."""
+    number = 0
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=FPS, options=options or {})
+        video.width, video.height, video.pix_fmt = *size_wh, "yuv420p"
+
+        def mux(packets: "list[av.Packet[av.VideoStream]]") -> None:
+            nonlocal number
+            for packet in packets:
+                if number not in lost:
+                    container.mux(packet)
+                number += 1
+
+        for index in range(frames):
+            shifted = np.roll(NOISE, 3 * index, axis=1)[: size_wh[1], : size_wh[0]]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(shifted), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, FPS)
+            mux(video.encode(frame))
+        mux(video.encode())
     return path
 
 
