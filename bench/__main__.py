@@ -80,6 +80,13 @@ def tracking(console: Console) -> None:
     main()
 
 
+def crossings(console: Console) -> None:
+    """Identity in made scenes of other people; minutes, the first time many."""
+    from bench.crossings import main
+
+    main()
+
+
 def recall(console: Console) -> None:
     """The detector on annotated pictures."""
     from bench.recall import main
@@ -139,6 +146,7 @@ def sizing(console: Console) -> None:
 PARTS = {
     "speed": speed,
     "tracking": tracking,
+    "crossings": crossings,
     "recall": recall,
     "nets": nets,
     "commits": commits,

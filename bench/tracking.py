@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.faces.assign import assign
 from ingest.faces.detect import CenterFace, iou
 from ingest.faces.follow import Follower
-from ingest.faces.track import assign
 
 LEAST_VISIBLE = 0.25
 LEAST_OVERLAP = 0.4

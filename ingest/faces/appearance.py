@@ -17,7 +17,6 @@ Floats = NDArray[np.float32]
 PARTS = np.array([(0.15, 0.2, 0.85, 0.95), (-0.05, -0.3, 1.05, 0.12), (-0.35, 1.15, 1.35, 1.8)], np.float32)
 """Face, hair and clothes as (left, top, right, bottom) in fractions of the face box."""
 
-WEIGHTS = np.array([1.0, 0.7, 1.3], np.float32)
 BINS = (6, 10, 10)  # luminance; the two colour differences from 88 to 168, which people seldom leave
 _GREY, _COLOUR = (np.arange(256) * BINS[0] // 256, np.clip((np.arange(256) - 88) * BINS[1] // 80, 0, BINS[1] - 1))
 _LEVELS = np.stack([_GREY, _COLOUR, _COLOUR], axis=1).astype(np.uint8)[None]  # (1, 256, 3)
@@ -35,14 +34,9 @@ class Look:
     seen: Floats  # (parts,): how much of each was seen, 0..1
     clear: bool  # the whole face is in the frame and nobody is near enough to lend colours
 
-    def distance(self, other: "Look") -> tuple[float, float]:
-        """0 (same colours) .. 1 (none in common) over the parts that both show, and how much that rests on, 0..1."""
-        weights = np.sqrt(self.seen * other.seen) * WEIGHTS
-        total = float(weights.sum())
-        if total < 1e-6:
-            return 0.5, 0.0
-        apart = np.sqrt(np.clip(1.0 - (self.parts * other.parts).sum(axis=1), 0.0, 1.0))  # Hellinger
-        return float((apart * weights).sum()) / total, total / float(WEIGHTS.sum())
+    def distances(self, other: "Look") -> Floats:
+        """The distance of each part, (parts,): 0 (same colours) .. 1 (none in common). Source: Hellinger 1909."""
+        return np.asarray(np.sqrt(np.clip(1.0 - (self.parts * other.parts).sum(axis=1), 0.0, 1.0)), np.float32)
 
     def blended(self, newer: "Look", share: float) -> "Look":
         """This look with a share of a newer one, part by part as far as the newer shows it; what is clear stays so."""

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 
 from ingest.faces.align import DegenerateLandmarks, similarity
 from ingest.faces.appearance import looks
-from ingest.faces.detect import CenterFace, Detection, Shrunk, shrink
+from ingest.faces.detect import CenterFace, Detection, Shrunk, iou, shrink
 from ingest.faces.flow import motion
-from ingest.faces.track import Tracker
+from ingest.faces.track import Track, Tracker
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-SURE = 0.5  # share of a face's points that must agree, or the detector is asked
+SURE = 0.6  # share of a face's points that must agree, or the detector is asked
+HIDDEN = 0.45  # what a face that another covers is believed of its flow, at most
+COVERED = 0.15  # IoU with a nearer face from which a face counts as covered
 LONGEST_US = 250_000  # between two detections: flow over longer steps loses faces that turn or cross
 SPARE, REFILL = 8.0, 0.25  # detections out of turn: at most in a row, and earned per frame
 CUT = 30.0  # mean difference of grey values from picture to picture that only a cut makes
@@ -63,7 +65,7 @@ class Follower:
         small = shrink(frame_rgb, self._detector.input_long_side)
         grey = np.asarray(cv2.cvtColor(small.picture, cv2.COLOR_RGB2GRAY), np.uint8)
         cut = self._cuts(grey, frame_rgb.shape)
-        hurry = not cut and self._move(grey, small.step)
+        hurry = not cut and self._move(grey, small.step, media_time_us)
         self._since += 1
         self._spare = min(self._spare + REFILL, SPARE)
         due = self._since >= self._every or media_time_us - self._looked_us >= LONGEST_US
@@ -83,18 +85,21 @@ class Follower:
         self._shape = shape
         if before is not None and same_size and _difference(before, grey) <= CUT:
             return False
-        for track in list(self._tracker.live):
-            self._tracker.lose(track)
+        self._tracker.cut()
         return True
 
-    def _move(self, grey: NDArray[np.uint8], step: float) -> bool:
+    def _move(self, grey: NDArray[np.uint8], step: float, time_us: int) -> bool:
         """Move the live tracks to this picture; True: the detector should look now."""
         assert self._before is not None
         for track in self._tracker.live:
             moved = motion(self._before, grey, step, track.box, track.landmarks)
             track.sure = moved.sure
+            if moved.sure >= SURE:
+                track.followed_us = time_us
             if moved.sure > 0:
                 track.box, track.landmarks = moved.box(track.box), moved.points(track.landmarks)
+        for each in hidden(self._tracker.live):
+            each.sure, each.followed_us = min(each.sure, HIDDEN), 0
         return any(each.sure < SURE or each.misses or not each.confirmed for each in self._tracker.live)
 
     def _detect(self, small: Shrunk, time_us: int) -> None:
@@ -103,7 +108,18 @@ class Follower:
         found = [each for each in self._detector.find(small) if _spans_a_face(each)]
         boxes = np.array([each.box_xywh for each in found], np.float32).reshape(-1, 4)
         width, height = small.size_wh
-        self._tracker.update(found, looks(small.picture[:height, :width], boxes / np.float32(small.step)), time_us)
+        seen = looks(small.picture[:height, :width], boxes / np.float32(small.step))
+        self._tracker.update(found, seen, time_us, width * small.step)
+
+
+def hidden(tracks: list[Track]) -> list[Track]:
+    """Return the tracks that a nearer face (lower chin, larger) covers in part: flow would follow the nearer one."""
+    if len(tracks) < 2:
+        return []
+    boxes = np.stack([each.box for each in tracks])
+    nearness = boxes[:, 1] + 2 * boxes[:, 3]
+    covered = (iou(boxes, boxes) > COVERED) & (nearness[:, None] < nearness[None, :])
+    return [tracks[i] for i in np.flatnonzero(covered.any(axis=1))]
 
 
 def _difference(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:

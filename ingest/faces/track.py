@@ -2,7 +2,7 @@
 
 Detections meet tracks in two rounds as in ByteTrack (Zhang et al. 2022, arXiv 2110.06864): first the strong ones,
 then the weak ones, which are often faces half hidden. Differs: tracks are moved by optical flow where there is some;
-colours of the person take part; people who left are known again when they return.
+place, size and colours are added as odds (`odds`), the same for a track that goes on and for a person who returns.
 """
 
 from dataclasses import dataclass, field
@@ -11,26 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.faces.appearance import Look
-from ingest.faces.detect import Detection, centre_of, iou
+from ingest.faces.assign import matched
+from ingest.faces.detect import Detection, centre_of
+from ingest.faces.odds import Expected, colour_odds, place_odds
 
 Floats = NDArray[np.float32]
 
 STRONG = 0.5  # scores from here on make the first round
 BIRTH = 0.35  # scores from here on begin a track
-BELIEVED_CLEAR = ((0.6, 1), (0.5, 2))  # (score, detections) from which a track is a person
+BELIEVED_CLEAR = ((0.6, 1), (0.5, 2))  # (score, detections) from which a track is a new person
 BELIEVED_AT_FIRST = ((STRONG, 1),)  # a still picture has no second frame
-BELIEVED = ((0.7, 1), (0.5, 4))  # who it is shows better a moment later, when more of the face has come out
-LEAST_OVERLAP = 0.25  # IoU of a track's expected box and a detection
-LOOK_WEIGHT = 0.6  # cost of quite different colours, in units of IoU
+BELIEVED = ((0.7, 3), (0.5, 4))  # who it is shows better a moment later, when more of the face has come out
+GOES_ON = 1.0  # odds from which a detection is a track's face
+SAME = -1.5  # and from which a new track is a person who was here before: that is more usual than a new person
+SURELY_BACK = 3.0  # and from which one sighting is enough
 PATIENCE = 2  # detections in a row that may miss a face that flow still follows
 SPEED_GAIN = 0.4  # share of a new speed in the old one
 COASTING_S = 1.0  # the speed of a lost face is believed for this long
-OTHER_LOOK = 0.6  # a face with colours farther than this is not the one expected
-LEAST_SHARE = 0.2  # of what there is to see that two looks must both show
-SAME_LOOK = 0.36  # colours nearer than this are the same person's, when nobody else comes near
-SAME_PLACE_LOOK = 0.52  # and nearer than this where the person was expected
-DOUBT = 1.2  # colours of a face at the edge or beside another may be this much farther
-AGEING = 0.02  # per second of absence
 REMEMBERED = 64  # people out of sight, the latest
 
 
@@ -48,6 +45,7 @@ class Track:
     centre: Floats  # (2,) of the last detection
     speed: Floats = field(default_factory=lambda: np.zeros(2, np.float32))  # px/s
     sure: float = 1.0  # of the flow since the last picture
+    followed_us: int = 0  # until when flow followed the face without a break
     misses: int = 0
     hits: int = 1  # detections so far
     best: float = 0.0  # score so far
@@ -57,6 +55,19 @@ class Track:
         """Whether it is reported."""
         return self.person > 0
 
+    @property
+    def size(self) -> float:
+        """Root of the area of the box, px."""
+        return float(np.sqrt(max(self.box[2] * self.box[3], 1.0)))
+
+    def expected(self, time_us: int) -> Expected:
+        """Where the face should be now: where flow saw it go, or where its speed took it."""
+        unseen_s = (time_us - self.detected_us) / 1e6
+        if self.followed_us == time_us:
+            return Expected(centre_of(self.box), self.size, unseen_s, True, True)
+        place = self.centre + self.speed * np.float32(min(unseen_s, COASTING_S))
+        return Expected(place, self.size, unseen_s, self.hits > 1, False)
+
 
 class Tracker:
     """Live tracks, lost people, and the numbers given to both in one session."""
@@ -64,22 +75,32 @@ class Tracker:
     def __init__(self) -> None:
         self.live: list[Track] = []
         self._lost: dict[int, Track] = {}  # by person, the last track of each person not in sight
+        self._elsewhere: set[int] = set()  # people last seen before a cut: their places mean nothing
         self._tracks = 0
         self._people = 0
         self._opening = True  # the first picture
 
-    def update(self, detections: list[Detection], looks: list[Look], time_us: int) -> None:
-        """Take the detections of a picture in; the boxes of live tracks are already where they are expected in it."""
-        strong = [i for i, each in enumerate(detections) if each.score >= STRONG]
-        weak = [i for i, each in enumerate(detections) if each.score < STRONG]
-        waiting = list(self.live)
+    def update(self, detections: list[Detection], looks: list[Look], time_us: int, frame_width: float) -> None:
+        """Take the detections of a picture in.
+
+        Args:
+            detections: of the picture.
+            looks: of each detection.
+            time_us: of the picture; live tracks whose `followed_us` it is are where flow saw them in it.
+            frame_width: px.
+        """
         unmatched: list[int] = []
-        for round_ in (strong, weak):
-            pairs = self._pairs(waiting, [detections[i] for i in round_], [looks[i] for i in round_])
+        waiting = list(self.live)
+        for strong in (True, False):
+            some = [i for i, each in enumerate(detections) if (each.score >= STRONG) == strong]
+            worth = np.array(
+                [[self._odds(track, detections[i], looks[i], time_us, frame_width) for i in some] for track in waiting]
+            ).reshape(len(waiting), len(some))
+            pairs = matched(worth - GOES_ON)
             for row, column in pairs:
-                self._follow(waiting[row], detections[round_[column]], looks[round_[column]], time_us)
+                self._follow(waiting[row], detections[some[column]], looks[some[column]], time_us)
             waiting = [each for row, each in enumerate(waiting) if row not in {row for row, _ in pairs}]
-            unmatched += [i for column, i in enumerate(round_) if column not in {column for _, column in pairs}]
+            unmatched += [i for column, i in enumerate(some) if column not in {column for _, column in pairs}]
         for track in waiting:
             track.misses += 1
             if not track.confirmed or track.misses > PATIENCE or track.sure < 0.5:
@@ -87,6 +108,7 @@ class Tracker:
         for i in sorted(unmatched):
             if detections[i].score >= BIRTH:
                 self._begin(detections[i], looks[i], time_us)
+        self._name(time_us, frame_width)
         self._opening = False
 
     def lose(self, track: Track) -> None:
@@ -97,111 +119,63 @@ class Tracker:
         while len(self._lost) > REMEMBERED:
             del self._lost[next(iter(self._lost))]
 
-    def _pairs(self, tracks: list[Track], detections: list[Detection], looks: list[Look]) -> list[tuple[int, int]]:
-        """Which track goes on with which detection, at the least cost in all."""
-        if not tracks or not detections:
-            return []
-        overlap = iou(np.stack([each.box for each in tracks]), np.stack([each.box_xywh for each in detections]))
-        cost = 1.0 - overlap.astype(np.float64)
-        for row, track in enumerate(tracks):
-            for column, look in enumerate(looks):
-                if overlap[row, column] >= LEAST_OVERLAP:
-                    apart, share = track.look.distance(look)
-                    cost[row, column] += (
-                        LOOK_WEIGHT * apart * share if apart < OTHER_LOOK or share < LEAST_SHARE else np.inf
-                    )
-        cost[overlap < LEAST_OVERLAP] = np.inf
-        return assign(cost)
+    def cut(self) -> None:
+        """Everybody is out of sight, and where they were means nothing any more."""
+        for track in list(self.live):
+            self.lose(track)
+        self._elsewhere = set(self._lost)
+
+    def _odds(self, track: Track, seen: Detection, look: Look, time_us: int, frame_width: float) -> float:
+        """Whether a detection is a live track's face."""
+        size = float(np.sqrt(max(seen.box_xywh[2] * seen.box_xywh[3], 1.0)))
+        place = place_odds(track.expected(time_us), centre_of(seen.box_xywh), size, frame_width)
+        return place + colour_odds(track.look, look)
 
     def _follow(self, track: Track, seen: Detection, look: Look, time_us: int) -> None:
         """The detection is the track's face."""
         centre = centre_of(seen.box_xywh)
         passed_s = max((time_us - track.detected_us) / 1e6, 1e-3)
-        track.speed = track.speed + np.float32(SPEED_GAIN) * (
-            (centre - track.centre) / np.float32(passed_s) - track.speed
-        )
-        track.centre, track.detected_us = centre, time_us
+        gain = np.float32(SPEED_GAIN if track.hits > 1 else 1.0)
+        track.speed = track.speed + gain * ((centre - track.centre) / np.float32(passed_s) - track.speed)
+        track.centre, track.detected_us, track.followed_us = centre, time_us, time_us
         track.box, track.landmarks, track.score = seen.box_xywh, seen.landmarks, seen.score
         track.misses, track.sure = 0, 1.0
         track.look = track.look.blended(look, 0.1 if track.look.clear else 0.5)
         track.hits += 1
-        self._confirm(track, time_us)
+        track.best = max(track.best, seen.score)
 
     def _begin(self, seen: Detection, look: Look, time_us: int) -> None:
         """A face that no track expected."""
         self._tracks += 1
         centre = centre_of(seen.box_xywh)
         track = Track(self._tracks, 0, seen.box_xywh, seen.landmarks, seen.score, look, time_us, centre)
-        self._confirm(track, time_us)
+        track.followed_us, track.best = time_us, seen.score
         self.live.append(track)
 
-    def _confirm(self, track: Track, time_us: int) -> None:
-        """Give the track a person once enough was seen of the face."""
-        track.best = max(track.best, track.score)
-        believed = BELIEVED_AT_FIRST if self._opening else BELIEVED_CLEAR if track.look.clear else BELIEVED
-        if not track.confirmed and any(track.best >= score and track.hits >= hits for score, hits in believed):
-            track.person = self._person(track, time_us)
+    def _name(self, time_us: int, frame_width: float) -> None:
+        """Give the tracks that nobody owns to the people who return, and new people to those that are believed."""
+        nameless = [each for each in self.live if not each.confirmed]
+        lost = list(self._lost.values())
+        worth = np.array([[self._returns(person, each, time_us, frame_width) for person in lost] for each in nameless])
+        worth = worth.reshape(len(nameless), len(lost))
+        returned = dict(matched(worth - SAME))
+        for row, track in enumerate(nameless):
+            believed = BELIEVED_AT_FIRST if self._opening else BELIEVED_CLEAR if track.look.clear else BELIEVED
+            real = any(track.best >= score and track.hits >= hits for score, hits in believed)
+            if row in returned and (real or worth[row, returned[row]] >= SURELY_BACK):
+                self._return(track, lost[returned[row]])
+            elif real:
+                self._people += 1
+                track.person = self._people
 
-    def _person(self, track: Track, time_us: int) -> int:
-        """The person who returns with this track, or a new one."""
-        fitting = [each for each in self._lost.values() if self._strangeness(each, track, time_us) < 1.0]
-        if fitting:  # of two alike the one who left later
-            best = min(
-                fitting,
-                key=lambda each: self._strangeness(each, track, time_us) + AGEING * (time_us - each.detected_us) / 1e6,
-            )
-            return self._lost.pop(best.person).person
-        self._people += 1
-        return self._people
+    def _return(self, track: Track, lost: Track) -> None:
+        track.person = self._lost.pop(lost.person).person
+        track.look = lost.look.blended(track.look, 0.3)
+        self._elsewhere.discard(track.person)
 
-    def _strangeness(self, lost: Track, track: Track, time_us: int) -> float:
-        """Below 1: may well be the same person."""
-        apart, share = lost.look.distance(track.look)
-        away_s = (time_us - lost.detected_us) / 1e6
-        expected = lost.centre + lost.speed * np.float32(min(away_s, COASTING_S))
-        distance = float(np.linalg.norm(track.centre - expected)) / float(lost.box[2:].mean())
-        scale = float(np.sqrt(track.box[2:].prod() / max(lost.box[2:].prod(), 1.0)))
-        near = distance < 1.0 + away_s and 0.6 < scale < 1.7 and away_s < 3.0
-        if share < LEAST_SHARE:
-            return 0.9 + 0.1 * distance if near and distance < 1.0 else 2.0
-        doubt = 1.0 if lost.look.clear and track.look.clear else DOUBT
-        return apart / doubt / (SAME_PLACE_LOOK if near else SAME_LOOK)
-
-
-def assign(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Pairs (row, column) of least total cost with as many pairs as can be; infinite entries are never paired.
-
-    Source: the Hungarian method by shortest augmenting paths (Jonker & Volgenant 1987), one row at a time.
-    """
-    rows, columns = cost.shape
-    if rows > columns:
-        return sorted((row, column) for column, row in assign(cost.T))
-    finite = cost[np.isfinite(cost)]
-    if not len(finite):
-        return []
-    never = 1.0 + 2.0 * (rows + 1) * float(np.abs(finite).max() + 1.0)
-    full = np.where(np.isfinite(cost), cost, never)
-    row_price, column_price = np.zeros(rows), np.zeros(columns + 1)
-    owner = np.full(columns + 1, -1)  # of each column; the last one is where a path begins
-    for row in range(rows):
-        owner[columns] = row
-        column, distance, before = columns, np.full(columns, np.inf), np.full(columns, columns)
-        done = np.zeros(columns + 1, np.bool_)
-        while owner[column] >= 0:
-            done[column] = True
-            here = owner[column]
-            step = full[here] - row_price[here] - column_price[:columns]
-            better = ~done[:columns] & (step < distance)
-            distance[better], before[better] = step[better], column
-            open_ = np.where(done[:columns], np.inf, distance)
-            nearest = int(open_.argmin())
-            least = open_[nearest]
-            row_price[owner[done]] += least
-            column_price[done] -= least
-            distance[~done[:columns]] -= least
-            column = nearest
-        while column != columns:
-            owner[column] = owner[before[column]]
-            column = int(before[column])
-    pairs = [(int(owner[column]), column) for column in range(columns) if owner[column] >= 0]
-    return sorted((row, column) for row, column in pairs if np.isfinite(cost[row, column]))
+    def _returns(self, lost: Track, track: Track, time_us: int, frame_width: float) -> float:
+        """Whether a track without a name is a person who was lost."""
+        colours = colour_odds(lost.look, track.look)
+        if lost.person in self._elsewhere:
+            return colours
+        return colours + place_odds(lost.expected(time_us), track.centre, track.size, frame_width)

@@ -1,12 +1,9 @@
-import itertools
-
 import numpy as np
-import pytest
 
 from ingest.faces.align import TEMPLATE
 from ingest.faces.appearance import looks
 from ingest.faces.detect import Detection
-from ingest.faces.track import PATIENCE, REMEMBERED, Tracker, assign
+from ingest.faces.track import PATIENCE, REMEMBERED, Tracker
 
 RED, GREEN, BLUE = (200, 40, 40), (40, 180, 60), (40, 60, 200)
 FRAME_US = 40_000
@@ -31,38 +28,9 @@ class Stage:
             picture[max(y - height // 2, 0) : y + 3 * height, max(x - 20, 0) : x + width + 20] = colour
         found = [each for each, _ in people]
         boxes = np.array([each.box_xywh for each in found], np.float32).reshape(-1, 4)
-        self.tracker.update(found, looks(picture, boxes), self.time_us)
+        self.tracker.update(found, looks(picture, boxes), self.time_us, 900)
         self.time_us += FRAME_US
         return {track.person: float(track.box[0]) for track in self.tracker.live if track.confirmed}
-
-
-def best_by_trying(cost):
-    """The least total over all sets of pairs as large as can be."""
-    rows, columns = cost.shape
-    best = (0, 0.0)
-    for size in range(min(rows, columns), 0, -1):
-        totals = [
-            sum(cost[row, column] for row, column in zip(chosen, order, strict=True))
-            for chosen in itertools.combinations(range(rows), size)
-            for order in itertools.permutations(range(columns), size)
-        ]
-        if min(totals) < np.inf:
-            return size, min(totals)
-    return best
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_the_assignment_is_the_best_of_all(seed):
-    random = np.random.default_rng(seed)
-    cost = random.normal(0, 5, random.integers(1, 6, 2))
-    cost[random.random(cost.shape) < 0.3] = np.inf
-
-    pairs = assign(cost)
-
-    size, total = best_by_trying(cost)
-    assert len(pairs) == size
-    assert sum(cost[pair] for pair in pairs) == pytest.approx(total, abs=1e-9)
-    assert len({row for row, _ in pairs}) == len({column for _, column in pairs}) == size
 
 
 def test_a_strong_face_is_a_person_at_once():
