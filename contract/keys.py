@@ -11,6 +11,7 @@ LAYOUT = "mien:layout"  # hash: version, partitions; written once, by whoever op
 LAYOUT_VERSION = 1
 
 BUCKET_LEVELS_S = (10, 60)  # whole seconds per bucket; finer ones are read from the chunks
+INTERRUPTION = -1  # field of `Keys.gaps` in the place of a sequence: contract.records, Gap.is_interruption
 BUCKET_SLOTS = 360  # buckets of a level in one key
 
 
@@ -63,7 +64,10 @@ class Keys:
         return f"mien:{{{self.partition}}}:session:{escaped(source)}:{escaped(session)}"
 
     def gaps(self, source: str, session: str) -> str:
-        """Hash: sequence -> «begin end reason», with the number of faces behind it where faces were left out."""
+        """Hash: sequence -> «begin end reason», with the number of faces behind it where faces were left out.
+
+        -1 in the place of a sequence: an interruption; «0 0 interrupted» when the session has gone on.
+        """
         return f"mien:{{{self.partition}}}:gaps:{escaped(source)}:{escaped(session)}"
 
     def people(self, source: str) -> str:

@@ -81,12 +81,24 @@ class Face(_Record, array_like=True, frozen=True, gc=False, kw_only=True):
 
 
 class Gap(_Record, array_like=True, frozen=True, gc=False, kw_only=True):
-    """Event times [begin, end) that were not looked at; or, LOW_QUALITY, in which faces were left out."""
+    """Event times [begin, end) that were not looked at; or, LOW_QUALITY, in which faces were left out.
+
+    A run that is stopped publishes an interruption: a gap from there to the end of the session, with the counts of
+    `Progress`. It takes no number. It carries that of the record that comes next, whoever publishes that, and counts
+    until then: so a session has the same records under the same numbers, however often its runs are stopped.
+    """
 
     begin: _Time
     end: _Time
     reason: GapReason
     faces: _Count = 0  # left out, where the reason is LOW_QUALITY
+    frames: _Count | None = None  # of an interruption alone: frames decoded so far
+    looked_at: _Count | None = None  # of these, frames searched for faces
+
+    @property
+    def is_interruption(self) -> bool:
+        """Whether it takes no number. One that was written as 1.0 takes two: its own, and that of a Progress."""
+        return self.frames is not None
 
 
 class Progress(_Record, array_like=True, frozen=True, gc=False, kw_only=True):

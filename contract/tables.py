@@ -1,6 +1,7 @@
 """The SQLite layout that the worker writes and the query layer reads."""
 
 LAYOUT_VERSION = 4
+INTERRUPTION = -1  # in the place of a sequence: contract.records, Gap.is_interruption
 APPLICATION_ID = 0x4D69656E  # «Mien», in the file header, so that another program's file is recognised
 
 SCHEMA = """
@@ -36,7 +37,8 @@ CREATE TABLE chunks (                       -- in parts, so that an append rewri
     PRIMARY KEY (person, chunk, reading_schema, part)
 );
 CREATE TABLE gaps (
-    source TEXT NOT NULL, session TEXT NOT NULL, sequence INTEGER NOT NULL,
+    source TEXT NOT NULL, session TEXT NOT NULL,
+    sequence INTEGER NOT NULL,              -- -1: an interruption; gone when the session goes on
     begin INTEGER NOT NULL, end INTEGER NOT NULL, reason TEXT NOT NULL,
     faces INTEGER NOT NULL DEFAULT 0,       -- left out, where the reason is low_quality
     PRIMARY KEY (source, session, sequence)

@@ -27,8 +27,8 @@ class RedisPast:
     Raises:
         BadRequest: the address cannot be read. No message holds a password.
 
-    What waits in the log counts as well: an interruption takes two sequences, and a run that did not know of it would
-    give them to other records, which the store would then pass over.
+    What waits in the log counts as well, so that it is not published again. An interruption of version 1.0 took two
+    sequences: a run that did not know of one would give them to other records, which the store would then pass over.
     """
 
     def __init__(self, url: str, *, partitions: int, backlog: Backlog = no_backlog) -> None:
@@ -60,8 +60,9 @@ class RedisPast:
             asked.hget(keys.position, "next_offset")
             (high_water, closed), gaps, next_offset = asked.execute()
         reason = GapReason.INTERRUPTED.encode()
-        interrupted = sorted(int(sequence) for sequence, gap in gaps.items() if gap.endswith(b" " + reason))
-        past = Stored(None if high_water is None else int(high_water), tuple(interrupted), closed == b"1")
+        interrupted = (int(sequence) for sequence, gap in gaps.items() if gap.endswith(b" " + reason))
+        numbered = tuple(sorted(sequence for sequence in interrupted if sequence >= 0))
+        past = Stored(None if high_water is None else int(high_water), numbered, closed == b"1")
         return past, int(next_offset or 0)
 
 
@@ -70,7 +71,7 @@ def _joined(stored: Stored, waiting: Iterable[Record]) -> Stored:
     high_water, closed = stored.high_water, stored.closed
     stops = set(stored.interrupted_at)
     for record in waiting:
-        if isinstance(record, Erase):
+        if isinstance(record, Erase) or (isinstance(record, Gap) and record.is_interruption):
             continue  # raises no mark
         high_water = record.sequence if high_water is None else max(high_water, record.sequence)
         if isinstance(record, Gap) and record.reason is GapReason.INTERRUPTED:

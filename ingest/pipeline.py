@@ -37,7 +37,7 @@ class Stored:
     """What is already stored of a session, from an earlier run of the same file with the same settings."""
 
     high_water: int | None = None  # highest sequence stored; None: nothing
-    interrupted_at: tuple[int, ...] = ()  # sequences of its INTERRUPTED gaps
+    interrupted_at: tuple[int, ...] = ()  # sequences of the interruptions that took numbers, as 1.0 wrote them
     closed: bool = False  # it was looked at to its end
 
 
@@ -97,22 +97,18 @@ def records_of(
 
 
 def _numbered(records: Iterator[Record], stored: Stored) -> Iterator[Record]:
-    """The records with their sequence; an earlier, interrupted run used two of the numbers."""
+    """The records with their sequence: the same for every run of the session, as an interruption takes no number."""
     sequence = 0
     for record in records:
         while sequence in stored.interrupted_at:
-            sequence += 2  # the gap, and the progress after it
+            sequence += 2  # of version 1.0: the gap, and the progress after it
         yield replace(record, sequence=sequence)
-        sequence += 1
+        sequence += not (isinstance(record, Gap) and record.is_interruption)
 
 
 def _new(records: Iterator[Record], stored: Stored) -> Iterator[Record]:
     """The records behind what is already stored."""
-    for record in records:
-        if stored.high_water is None or record.sequence > stored.high_water:
-            yield record
-        elif isinstance(record, Gap) and record.reason is GapReason.INTERRUPTED:
-            return  # stopped again before anything new: this gap is stored already
+    return (record for record in records if stored.high_water is None or record.sequence > stored.high_water)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,13 +246,12 @@ class _Session:
 
     def _interrupted(self) -> Iterator[Record]:
         """A file stays open behind a gap to its end; to stop a camera is its usual end."""
-        live = self.footage.began_at is not None
-        if not live:
-            end = max(self.footage.duration or 0, self.upto + 1)
-            yield self._gap(self.upto, end, GapReason.INTERRUPTED)
-        else:
+        if self.footage.began_at is not None:
             yield from self._left_out()
-        yield self._progress(closed=live)
+            yield self._progress(closed=True)
+            return
+        gap = self._gap(self.upto, max(self.footage.duration or 0, self.upto + 1), GapReason.INTERRUPTED)
+        yield replace(gap, frames=self.frames, looked_at=self.looked_at)
 
     def _gap(self, begin: int, end: int, reason: GapReason) -> Gap:
         return Gap(**self._head(), begin=self._event_time(begin), end=self._event_time(end), reason=reason)

@@ -12,7 +12,7 @@ NEW_FIELD = {"added": "in a newer version"}
 def write_minor(minor: int) -> None:
     """This process writes version 1.`minor` from now on: one more field behind those that are known."""
     for kind, content_type in list(wire._CONTENT_TYPES.items()):
-        wire._CONTENT_TYPES[kind] = content_type.replace(b";v=1.0", b";v=1.%d" % minor)
+        wire._CONTENT_TYPES[kind] = content_type.replace(b";v=1.%d" % wire.MINOR, b";v=1.%d" % minor)
     encode = wire._encode
     wire._encode = lambda record: encode((*msgspec.to_builtins(record, builtin_types=(bytes,)), NEW_FIELD))
 

@@ -88,6 +88,17 @@ def a_message_of(body: Any, *, content_type: str = FACE_TYPE, key: bytes = b"cam
     return key, msgspec.msgpack.encode(body), [(CONTENT_TYPE, content_type.encode())]
 
 
+def test_an_interruption_is_a_gap_with_counts_that_takes_no_number() -> None:
+    gap = Gap(
+        source="cam", session="5e55", sequence=8, begin=1, end=2, reason=GapReason.INTERRUPTED, frames=25, looked_at=13
+    )
+    message = message_of(gap)
+
+    assert record_of(message.key, message.value, message.headers).record == gap
+    assert gap.is_interruption
+    assert not replace(gap, frames=None, looked_at=None).is_interruption  # as 1.0 wrote it
+
+
 def the_body(record: Record) -> list[Any]:
     body = msgspec.msgpack.decode(message_of(record).value)
     assert isinstance(body, list)

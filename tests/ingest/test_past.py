@@ -63,6 +63,14 @@ def test_what_waits_is_added_to_what_is_stored(monkeypatch: pytest.MonkeyPatch) 
     assert past_of(monkeypatch, Stored(3, (1,)), [stop, end]) == Stored(9, (1, 5), closed=True)
 
 
+def test_an_interruption_that_waits_takes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = Gap(
+        source="file", session="s", sequence=4, begin=0, end=9, reason=GapReason.INTERRUPTED, frames=3, looked_at=3
+    )
+
+    assert past_of(monkeypatch, Stored(3), [stop]) == Stored(3)
+
+
 def test_an_erasure_that_waits_is_no_record_of_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     erase = Erase(source="file", session="s", sequence=4, person="file.s.1")
 

@@ -266,16 +266,17 @@ def test_a_file_that_was_interrupted_goes_on_behind_the_gap(
         running.send_signal(signal.SIGTERM)
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
-    stopped = [record for _, _, record in everything_in(bootstrap, name)]
+    *stopped, gap = (record for _, _, record in everything_in(bootstrap, name))
     with the_command(bootstrap, redis_url, name, str(clip)) as running:
         _, errors = running.communicate(timeout=120)
     assert running.returncode == 0, errors
 
     records = [record for _, _, record in everything_in(bootstrap, name)]
-    gap = stopped[-2]
     assert isinstance(gap, Gap)
-    assert gap.reason is GapReason.INTERRUPTED
+    assert gap.is_interruption
+    assert gap.sequence == len(stopped)
     assert records[: len(stopped)] == stopped
+    del records[len(stopped)]  # the interruption
     assert [record.sequence for record in records] == list(range(len(records)))  # nothing twice, nothing out of turn
     last = records[-1]
     assert isinstance(last, Progress)

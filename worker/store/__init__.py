@@ -67,7 +67,7 @@ class Store(Protocol):
         ...
 
     def interruptions(self, source: str, session: str) -> tuple[int, ...]:
-        """The sequences of a session's INTERRUPTED gaps: a run that goes on with it leaves these numbers out."""
+        """The sequences of the interruptions that took numbers, as version 1.0 wrote them; a run leaves these out."""
         ...
 
     def is_closed(self, source: str, session: str) -> bool:

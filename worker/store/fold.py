@@ -1,7 +1,8 @@
 """What a batch changes: one step of the fold, without any store.
 
-The rule is that of DESIGN.md §4. An `Erase` neither looks at the high-water mark nor moves it: it may be repeated
-harmlessly, and forgetting somebody must not depend on where the request was numbered.
+An entry counts if its sequence lies above its session's high-water mark, which it then raises. An interruption raises
+none, and is gone when anything else of its session counts. An `Erase` neither looks at the mark nor moves it: it may be
+repeated harmlessly, and forgetting somebody must not depend on where the request was numbered.
 """
 
 from collections import defaultdict
@@ -38,6 +39,8 @@ class Changes:
     marks: dict[SessionKey, int] = field(default_factory=dict)  # the new high-water marks
     opened: list[SessionOpened] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    interruptions: dict[SessionKey, Gap] = field(default_factory=dict)  # the furthest of each session
+    resumed: set[SessionKey] = field(default_factory=set)  # sessions of these that went on: only the counts stay
     progress: dict[SessionKey, Progress] = field(default_factory=dict)  # the last of each session
     passed: dict[SkippedReason, int] = field(default_factory=lambda: dict.fromkeys(SkippedReason, 0))
     people: dict[str, Seen] = field(default_factory=dict)
@@ -61,6 +64,10 @@ def changes_of(
             if sequence > mark_of[key]:
                 mark_of[key] = sequence
                 places_of[person].append(place)
+                if key in changes.interruptions:
+                    changes.resumed.add(key)
+        elif type(entry) is Gap and entry.is_interruption:
+            _note_interruption(entry, mark_of, changes)
         elif type(entry) is not Erase and _is_new(entry, mark_of):
             _note(entry, changes)
     changes.marks = {key: mark for key, mark in mark_of.items() if mark > before[key]}
@@ -104,11 +111,26 @@ def _is_new(entry: Entry, mark_of: dict[SessionKey, int]) -> bool:
     return True
 
 
+def _note_interruption(gap: Gap, mark_of: dict[SessionKey, int], changes: Changes) -> None:
+    """Note where a run was stopped, unless another one of the same session was further; raises no mark."""
+    key = (gap.source, gap.session)
+    earlier = changes.interruptions.get(key)
+    progress = changes.progress.get(key)
+    is_further = (earlier is None or gap.begin >= earlier.begin) and (not progress or gap.begin >= progress.event_time)
+    if gap.sequence > mark_of[key] >= 0 and is_further:
+        changes.interruptions[key] = gap
+        changes.resumed.discard(key)
+
+
 def _note(entry: Entry, changes: Changes) -> None:
+    key = (entry.source, entry.session)
+    if key in changes.interruptions:
+        changes.resumed.add(key)
     if isinstance(entry, Gap):
         changes.gaps.append(entry)
     elif isinstance(entry, Progress):
         changes.progress[entry.source, entry.session] = entry
+        changes.interruptions.pop((entry.source, entry.session), None)  # says more
     elif isinstance(entry, SessionOpened):
         changes.opened.append(entry)
     elif isinstance(entry, Skipped):

@@ -165,11 +165,16 @@ def fold(entries: Iterable[Entry]) -> Contents:
             continue
         key = (entry.source, entry.session)
         session = state.sessions.get(key)
+        if isinstance(entry, Gap) and entry.is_interruption:
+            if session is not None and entry.sequence > session["high_water"]:
+                interrupt(state, session, entry)
+            continue
         if session is None:
             session = state.sessions[key] = dict.fromkeys(SESSION) | ZEROES
         elif entry.sequence <= session["high_water"]:
             continue
         session["high_water"] = entry.sequence
+        state.gaps = {gap for gap in state.gaps if gap[:3] != (*key, -1)}
         if isinstance(entry, SessionOpened):
             session |= opening(entry)
         elif isinstance(entry, Progress):
@@ -187,6 +192,16 @@ def fold(entries: Iterable[Entry]) -> Contents:
     for points in state.points.values():
         points.sort(key=lambda point: point[0])  # by minute, else in the order of the log
     return state
+
+
+def interrupt(state: Contents, session: dict[str, object], gap: Gap) -> None:
+    complete = session["complete_until"]
+    if complete is None or complete <= gap.begin:
+        session |= {"complete_until": gap.begin, "frames": gap.frames, "looked_at": gap.looked_at}
+        key = (gap.source, gap.session, -1)
+        state.gaps = {each for each in state.gaps if each[:3] != key} | {
+            (*key, gap.begin, gap.end, gap.reason.value, 0)
+        }
 
 
 SESSION = ("uri", "name", "settings", "opened_at", "dated", "width", "height", "fps", "sample_hz", "complete_until")

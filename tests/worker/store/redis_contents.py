@@ -42,6 +42,7 @@ def read_redis(client: "redis.Redis", into: Any) -> None:
         (*key, int(sequence), int(begin), int(end), reason.decode(), *(map(int, faces) if faces else (0,)))
         for key, gaps in found["gaps"].items()
         for sequence, (begin, end, reason, *faces) in ((sequence, gap.split()) for sequence, gap in gaps.items())
+        if (sequence, begin, end) != (b"-1", b"0", b"0")  # an interruption of a session that has gone on
     }
     size = struct.calcsize(POINT)
     for person, chunk, name in sorted(found["chunk"], key=lambda key: (key[0], int(key[1]))):

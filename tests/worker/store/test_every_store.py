@@ -219,6 +219,7 @@ def test_faces_that_were_left_out_are_counted_with_their_gap(store: Store, harne
 
 def test_the_interruptions_of_a_session_are_known(store: Store) -> None:
     gaps = [structs.replace(a_gap(n), reason=GapReason.INTERRUPTED) for n in (1, 12, 3)]
+    gaps.append(structs.replace(a_gap(20), reason=GapReason.INTERRUPTED, frames=7, looked_at=7))  # takes no number
     log = [an_opening(), gaps[0], a_gap(2), gaps[2], a_progress(4, closed=True), gaps[1]]
 
     commit(store, store.take(LOG, 0), log)
@@ -333,7 +334,7 @@ PARTITIONS = (0, 1)
 A_PARTITION = st.sampled_from(PARTITIONS)
 
 
-KINDS = ("point",) * 6 + ("gap", "progress", "erasure", "passed", "unreadable")
+KINDS = ("point",) * 6 + ("gap", "progress", "erasure", "passed", "unreadable", "interruption")
 STEPS = (0, 0, 0, 0, 0, 1, -1, -4)  # mostly the next sequence; a hole; repeats
 
 
@@ -355,13 +356,17 @@ def an_entry(rng: np.random.Generator, source: str, session: str, sequence: int)
     match rng.choice(KINDS):
         case "gap":
             return a_gap(sequence, source, session)
+        case "interruption":
+            begin = int(rng.integers(0, 40)) * 40_000
+            gap = structs.replace(a_gap(sequence, source, session), reason=GapReason.INTERRUPTED, frames=9, looked_at=8)
+            return structs.replace(gap, begin=begin, end=begin + 7)
         case "progress":
             return a_progress(sequence, source, session, closed=bool(rng.integers(2)))
         case "erasure":
             return an_erasure(person, sequence, source, session)
         case "passed":
-            gap = (sequence, sequence + 7) if rng.integers(2) else None
-            return a_passed(sequence, SkippedReason.SHED, gap, source, session)
+            span = (sequence, sequence + 7) if rng.integers(2) else None
+            return a_passed(sequence, SkippedReason.SHED, span, source, session)
         case "unreadable":
             return a_passed()
     return a_point(

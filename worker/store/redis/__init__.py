@@ -157,10 +157,12 @@ class RedisStore:
         return None if mark is None else int(mark)
 
     def interruptions(self, source: str, session: str) -> tuple[int, ...]:
-        """The sequences of a session's INTERRUPTED gaps."""
+        """The sequences of the interruptions that took numbers: those of before 1.1 of the wire format."""
         gaps = self._server.ask("HGETALL", self._keys(source).gaps(source, session))
         reason = str(GapReason.INTERRUPTED).encode()
-        return tuple(sorted(int(sequence) for sequence, gap in gaps.items() if gap.split()[-1] == reason))
+        return tuple(
+            sorted(n for n, gap in ((int(n), gap) for n, gap in gaps.items()) if n >= 0 and gap.split()[-1] == reason)
+        )
 
     def is_closed(self, source: str, session: str) -> bool:
         """Whether the session was looked at to its end."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.buckets import bucket_of, slab_of, slabs_of_chunk
-from contract.keys import BUCKET_LEVELS_S, Keys
+from contract.keys import BUCKET_LEVELS_S, INTERRUPTION, Keys
 from contract.points import CHUNK_US
 from contract.readings import Point
 from contract.records import Gap, Progress, SessionOpened
@@ -145,8 +145,12 @@ class Call:
                 "keeps": _flag(keeps[key]) if key in keeps else "",
                 "fields": fields.get(key, []),
             }
+            session["open"] = self._key(names[2])
+            session["raised"] = key in changes.marks
+            if interruption := changes.interruptions.get(key):
+                session["interruption"] = _interruption(interruption, is_open=key not in changes.resumed)
             if gaps := [gap for gap in changes.gaps if (gap.source, gap.session) == key]:
-                session["gaps"] = [self._key(names[2]), *_gap_fields(gaps)]
+                session["gaps"] = [session["open"], *_gap_fields(gaps)]
             sessions.append(session)
         return sessions
 
@@ -251,6 +255,13 @@ def _progress(progress: Progress) -> list[str]:
         *("looked_at", str(progress.looked_at)),
         *("closed", _flag(progress.closed)),
     ]
+
+
+def _interruption(gap: Gap, *, is_open: bool) -> list[str]:
+    """Its begin, the counts as fields of the session, and, while the session is open, how it lies among the gaps."""
+    counts = ("complete_until", str(gap.begin), "frames", str(gap.frames), "looked_at", str(gap.looked_at))
+    among_gaps = (str(INTERRUPTION), f"{gap.begin} {gap.end} {gap.reason}") if is_open else ()
+    return [str(gap.begin), *counts, *among_gaps]
 
 
 def _gap_fields(gaps: Iterable[Gap]) -> list[str]:

@@ -91,11 +91,13 @@ local function check_position(keys, args)
   return {number_in(keys[1], 'passed:rejected', at[4]) or 0, number_in(keys[1], 'passed:shed', at[5]) or 0}
 end
 
+local NO_GAP = '0 0 interrupted'
+
 -- Which sessions keep pictures; ends the call where the caller's marks are not the stored ones.
 local function check_sessions(keys, sessions)
   local keeps, marks, same = {}, {'MARKS'}, true
   for i, session in ipairs(sessions) do
-    local found = asked('HMGET', keys[session.key], 'high_water', 'keeps_pictures')
+    local found = asked('HMGET', keys[session.key], 'high_water', 'keeps_pictures', 'complete_until')
     marks[i + 1] = found[1] or ''
     same = same and marks[i + 1] == session.assumed
     keeps[i] = (session.keeps ~= '' and session.keeps or found[2]) == '1'
@@ -105,6 +107,15 @@ local function check_sessions(keys, sessions)
     end
     if session.gaps then
       asked('HLEN', keys[session.gaps[1]])
+    end
+    -- The gap of an interruption, field -1, is emptied as soon as the session goes on. HDEL would need a new right.
+    local interrupted = session.open and asked('HGET', keys[session.open], '-1')
+    session.resumed = session.raised and interrupted and interrupted ~= NO_GAP
+    if session.interruption then
+      local complete = number_in(keys[session.key], 'complete_until', found[3])
+      if complete and complete > tonumber(session.interruption[1]) then
+        session.interruption = nil
+      end
     end
   end
   if not same then
@@ -251,6 +262,15 @@ local function write_sessions(keys, sessions)
     end
     if session.gaps then
       redis.call('HSET', keys[session.gaps[1]], unpack(session.gaps, 2))
+    end
+    if session.resumed then
+      redis.call('HSET', keys[session.open], '-1', NO_GAP)
+    end
+    if session.interruption then
+      redis.call('HSET', keys[session.key], unpack(session.interruption, 2, 7))
+      if session.interruption[8] then
+        redis.call('HSET', keys[session.open], unpack(session.interruption, 8))
+      end
     end
   end
 end

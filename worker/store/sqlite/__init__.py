@@ -14,6 +14,8 @@ from contract.labels import GapReason
 from contract.layers import layer_name, rank_of, schema_of_name
 from contract.points import packed
 from contract.readings import Entry, Point, ReadingSchema, SkippedReason
+from contract.records import Gap
+from contract.tables import INTERRUPTION
 from worker.store import Lease, Outcome, Rescoring
 from worker.store.check import BadBatch, checked
 from worker.store.fold import Changes, Seen, SessionKey, changes_of, sessions_of
@@ -153,8 +155,11 @@ class SqliteStore:
             return self._high_water((source, session))
 
     def interruptions(self, source: str, session: str) -> tuple[int, ...]:
-        """The sequences of a session's INTERRUPTED gaps."""
-        query = "SELECT sequence FROM gaps WHERE source = ? AND session = ? AND reason = ? ORDER BY sequence"
+        """The sequences of the interruptions that took numbers: those of before 1.1 of the wire format."""
+        query = (
+            "SELECT sequence FROM gaps WHERE source = ? AND session = ? AND reason = ? AND sequence >= 0 "
+            "ORDER BY sequence"
+        )
         with self._turn, translated(self._path):
             rows = self._connection.execute(query, (source, session, str(GapReason.INTERRUPTED))).fetchall()
         return tuple(sequence for (sequence,) in rows)
@@ -288,6 +293,22 @@ class SqliteStore:
             "INSERT INTO gaps (source, session, sequence, begin, end, reason, faces) VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(g.source, g.session, g.sequence, g.begin, g.end, str(g.reason), g.faces) for g in changes.gaps],
         )
+        run(f"DELETE FROM gaps WHERE source = ? AND session = ? AND sequence = {INTERRUPTION}", changes.marks.keys())
+        for key, gap in changes.interruptions.items():
+            self._interrupt(key, gap, is_open=key not in changes.resumed)
+
+    def _interrupt(self, key: SessionKey, gap: Gap, *, is_open: bool) -> None:
+        """Store that a run was stopped here, unless another one of the session was further."""
+        stored = self._connection.execute(
+            "UPDATE sessions SET complete_until = ?, frames = ?, looked_at = ? "
+            "WHERE source = ? AND session = ? AND (complete_until IS NULL OR complete_until <= ?)",
+            (gap.begin, gap.frames, gap.looked_at, *key, gap.begin),
+        )
+        if stored.rowcount and is_open:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO gaps (source, session, sequence, begin, end, reason) VALUES (?, ?, ?, ?, ?, ?)",
+                (*key, INTERRUPTION, gap.begin, gap.end, str(gap.reason)),
+            )
 
     def _erase(self, people: set[str]) -> None:
         """Delete the people's points, pictures and rows; the tombstones refuse what is replayed."""
