@@ -35,7 +35,7 @@ class Programs:
 
 def programs_folder() -> Path:
     """Return where the servers lie once built: another go.mod or other flags are another folder."""
-    return cache() / f"controlplane-{key_of(MODULE / 'go.mod', MODULE / 'go.sum', Path(__file__))}"
+    return cache() / f"controlplane-{key_of(MODULE / 'go.mod', MODULE / 'go.sum', text=' '.join(FLAGS))}"
 
 
 def built() -> Programs | None:
@@ -142,7 +142,7 @@ class ApiServer:
 
 
 def _is_established(definition: Manifest) -> bool:
-    conditions = definition.get("status", {}).get("conditions", [])
+    conditions = definition.get("status", {}).get("conditions") or []
     return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 

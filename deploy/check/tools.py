@@ -42,9 +42,9 @@ def cache() -> Path:
     return Path(os.environ.get("MIEN_CHECK") or REPOSITORY / ".cache" / "deploy")
 
 
-def key_of(*files: Path) -> str:
-    """Return a name that changes with the content of any of these files."""
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+def key_of(*files: Path, text: str = "") -> str:
+    """Return a name that changes with the content of any of these files, and with the text."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files) + text.encode()).hexdigest()[:12]
 
 
 def tools() -> Tools:

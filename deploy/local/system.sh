@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs, on Debian or Ubuntu, the system parts that the component tests start:
-# Redis, a Java 17 runtime and Maven (Kafka), GStreamer's RTSP server, Chromium, Mesa's EGL.
+# Redis, a Java 17 runtime and Maven (Kafka), GStreamer's RTSP server, Chromium, Mesa's EGL, promtool, docker-compose.
 # --if-allowed: do nothing, quietly, where there is no apt or no right to use it.
 set -euo pipefail
 
@@ -9,6 +9,9 @@ have() { command -v "$1" >/dev/null 2>&1; }
 have redis-server || missing+=(redis-server)
 have java || missing+=(openjdk-17-jre-headless)
 have mvn || missing+=(maven)
+have promtool || missing+=(prometheus)
+have docker-compose || missing+=(docker-compose)
+have systemd-analyze || missing+=(systemd)
 have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
 # OpenGL without a screen, by software: draws the faces of the synthetic action units.
 if ! /sbin/ldconfig -p | grep -q 'libEGL\.so\.1' || ! compgen -G '/usr/lib/*/dri/swrast_dri.so' >/dev/null; then
