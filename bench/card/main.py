@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     device, began = device_at_hand(), time.monotonic()
     batches = tuple(map(int, given.batches.split(","))) if given.batches else BATCHES[device.kind]
     rates = device.rates(given.seconds)
-    print(f"{device.name}: {2e-12 * rates.macs_per_s:.2f} TFLOP/s, {1e-9 * rates.bytes_per_s:.1f} GB/s", flush=True)
+    print(f"{device.name}: {2e-12 * rates.macs_per_s:.3g} TFLOP/s, {1e-9 * rates.bytes_per_s:.3g} GB/s", flush=True)
     measured: list[Row] = []
     for name in given.nets.split(","):
         for row in rows(name, device, rates, batches, given.seconds):
@@ -97,11 +97,12 @@ def plot(document: dict[str, Any], path: Path) -> Path | None:
 
         mpl.use("agg")
         from matplotlib import pyplot as plt
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
     except ImportError:
         return None
     names = list(dict.fromkeys(row["net"] for row in document["nets"]))
     figure, axes = plt.subplots(
-        1, len(names), figsize=(3.4 * len(names), 3.8), layout="constrained", squeeze=False, sharex=True
+        1, len(names), figsize=(max(6.4, 3.4 * len(names)), 4.2), layout="constrained", squeeze=False, sharex=True
     )
     for axis, name in zip(axes[0], names, strict=True):
         some = [row for row in document["nets"] if row["net"] == name]
@@ -114,10 +115,15 @@ def plot(document: dict[str, Any], path: Path) -> Path | None:
         ticks = sorted(bound)
         axis.set_xticks(ticks, map(str, ticks))
         axis.minorticks_off()
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
         axis.grid(alpha=0.3)
     axes[0][0].set_ylabel("pictures per second")
     axes[0][-1].legend(fontsize="small")
-    figure.suptitle(f"{document['device']}: {document['tflops']:.2f} TFLOP/s, {document['gb_per_s']:.1f} GB/s")
+    figure.suptitle(
+        f"{document['device']}: {document['tflops']:.3g} TFLOP/s, {document['gb_per_s']:.3g} GB/s", fontsize="medium"
+    )
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path
