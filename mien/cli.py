@@ -9,6 +9,7 @@ import typer
 from contract.errors import BadRequest
 from ingest.__main__ import command as ingest_command
 from mien import __version__
+from mien.commands import study
 from mien.commands import train as training
 from mien.commands.engine import app as engine_app
 from mien.commands.service import install_service
@@ -218,10 +219,27 @@ def query(
         typer.Option(help="Take a face at rest off all values: auto, a stretch FROM..TO in seconds, or a person's id."),
     ] = None,
     shape: Annotated[Shape, typer.Option("--format", help="How to print it.")] = Shape.TABLE,
+    everybody: Annotated[
+        bool, typer.Option("--all", help="Everybody's timelines, one under the other; --out writes them to a file.")
+    ] = False,
+    out: study.Out = None,
+    keys: study.KeysFile = None,
+    key_pattern: study.Pattern = None,
 ) -> None:
     """Ask a store: who was seen, and a person's timeline."""
     from mien.commands.query import Asked, print_people, print_timeline
 
+    if everybody:
+        from mien.commands.studies import Study, export
+
+        if person is not None or begin or end:
+            raise BadRequest("--all is everybody from begin to end; wanted it without PERSON, --from and --to")
+        export(
+            Study(store=store, channels=channels, baseline=baseline, keys=keys, key_pattern=key_pattern, out=out), every
+        )
+        return
+    if out or keys or key_pattern:
+        raise BadRequest("--out, --keys and --key-pattern go with --all: mien query STORE --all --every 1s --out FILE")
     if person is None and (begin or end or every or channels or baseline):
         raise BadRequest("--from, --to, --every and --channels ask for one person: mien query STORE PERSON …")
     if person is None:
@@ -244,6 +262,7 @@ app.command("worker")(worker_command)
 app.command("serve")(serve_command)
 app.command("size")(size)
 app.command("install-service")(install_service)
+study.mount(app)
 training.mount(app)
 app.add_typer(engine_app, name="engine")
 app.add_typer(stack_app, name="stack")

@@ -1,6 +1,6 @@
 """Rows of an answer as named columns with their kinds and units: what every row format is written from."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -53,17 +53,26 @@ class Table:
 class Rows:
     """Rows of any number, in tables that all have these columns.
 
-    `metadata` says what a file of them must not lose: nets, versions, settings; JSON values.
+    `metadata` says what a file of them must not lose: nets, versions, settings; JSON values. `left_out` names, once all
+    tables are read, whose values could not be made, and why.
     """
 
     columns: tuple[Column, ...]
     tables: Iterable[Table]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
 
 def table_of(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return the rows, each a mapping from the names of columns, as a table."""
-    return Table(tuple(columns), tuple([row.get(column.name) for row in rows] for column in columns))
+    return Table(
+        tuple(columns), tuple([_rounded(row.get(column.name), column.kind) for row in rows] for column in columns)
+    )
+
+
+def _rounded(value: Any, kind: Kind) -> Any:
+    digits = {Kind.NUMBER: 6, Kind.SHARE: DIGITS}.get(kind)
+    return round(value, digits) if digits is not None and isinstance(value, float) else value
 
 
 HEAD = (Column("source", Kind.TEXT), Column("session", Kind.TEXT), Column("person", Kind.TEXT))
@@ -78,14 +87,25 @@ _QUALITY = Column("quality", Kind.SHARE, "0..1")
 def timeline_columns(page: Page, select: Selection) -> tuple[Column, ...]:
     """Return the columns of the rows of this page and those behind it: of points, or of buckets."""
     names = select.names if select.names is not None else tuple(channel.name for channel in page.channels)
-    fixed = _POINT if page.every is None else _BUCKET
-    return (*HEAD, *fixed, _QUALITY, *(Column(name, Kind.SHARE, "0..1") for name in (*names, *page.formulas)))
+    return (*HEAD, *fixed_columns(page.every), *(Column(name, Kind.SHARE, "0..1") for name in (*names, *page.formulas)))
 
 
-def timeline_table(page: Page, person: Person, session: Session, columns: tuple[Column, ...]) -> Table:
+def fixed_columns(every: int | None) -> tuple[Column, ...]:
+    """Return the columns of points (None) or buckets before their values."""
+    return (*(_POINT if every is None else _BUCKET), _QUALITY)
+
+
+def timeline_table(
+    page: Page,
+    person: Person,
+    session: Session,
+    columns: tuple[Column, ...],
+    keys: Mapping[str, str | None] | None = None,
+) -> Table:
     """Return a page as rows under these columns; a channel that no net of the page measured has no values."""
     rows = len(page.event_time)
-    found: dict[str, Cells] = {"source": [session.source] * rows, "session": [session.id] * rows}
+    found: dict[str, Cells] = {name: [value] * rows for name, value in (keys or {}).items()}
+    found |= {"source": [session.source] * rows, "session": [session.id] * rows}
     found |= {"person": [person.id] * rows, "t": (page.event_time - session.opened_at) / 1e6, "quality": page.quality}
     found |= {name: cells for name, cells in _fixed(page) if cells is not None}
     if page.box_xywh is not None:
@@ -96,12 +116,6 @@ def timeline_table(page: Page, person: Person, session: Session, columns: tuple[
 
 def _fixed(page: Page) -> tuple[tuple[str, Cells | None], ...]:
     return ("n", page.n), ("why", page.why), ("coverage", page.coverage), ("frame", page.frame)
-
-
-def chunks(table: Table, rows: int) -> Iterator[Table]:
-    """Return the table in pieces of at most so many rows."""
-    for begin in range(0, max(1, len(table)), rows):
-        yield Table(table.columns, tuple(cells[begin : begin + rows] for cells in table.cells))
 
 
 def plain(cells: Cells) -> list[Any]:

@@ -77,14 +77,14 @@ def round_trips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return since
 
 
-def asking(reader: Reader, method: str = "GET", listen: Listen | None = None) -> Get:
+def asking(reader: Reader, method: str = "GET", listen: Listen | None = None, content: bytes | None = None) -> Get:
     """GET a path from the service over this reader; faults of the service come back as answers."""
     transport = httpx.ASGITransport(app_over(reader, listen=listen), raise_app_exceptions=False)
 
     def get(path: str, host: str = "localhost", **headers: str) -> httpx.Response:
         async def ask() -> httpx.Response:
             async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
-                return await client.request(method, path, headers=headers)
+                return await client.request(method, path, headers=headers, content=content)
 
         return asyncio.run(ask())
 
