@@ -79,6 +79,7 @@ class SkippedReason(StrEnum):
 
     REJECTED = "rejected"  # it cannot be read; the rejected topic says which and why
     SHED = "shed"  # a live face too old to be worth its reading
+    NO_RECORD = "no_record"  # the log holds none at this offset: a transaction's marker; stores do not count it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,7 @@ class Skipped:
     gap: tuple[int, int] | None = None  # [begin, end) µs of event time, with the GapReason of GAP_OF
 
 
+COUNTED = (SkippedReason.REJECTED, SkippedReason.SHED)  # by stores
 GAP_OF = {SkippedReason.REJECTED: GapReason.REJECTED, SkippedReason.SHED: GapReason.DROPPED}
 
 Entry = SessionOpened | Point | Gap | Progress | Erase | Skipped

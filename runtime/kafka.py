@@ -141,6 +141,15 @@ def topic_id(consumer: Any, topic: str) -> UUID | None:
     return found if found is not None and found.int else None
 
 
+def next_offset(consumer: Any, place: Any) -> int | None:
+    """Return the offset from which the consumer fetches next, beyond what holds no record; None where it is unknown.
+
+    `KafkaConsumer.position` may ask the brokers; this is what is known.
+    """
+    state = consumer._subscription.assignment.get(place)
+    return None if state is None or state.position is None else int(state.position.offset)
+
+
 def partitions_seen(consumer: Any, topic: str) -> int:
     """Return how many partitions the topic had when the metadata came last; 0 where it is unknown."""
     return len(consumer._cluster.partitions_for_topic(topic) or ())

@@ -68,6 +68,7 @@ class ReportingLog(KafkaLog):
         status = self.status()
         lines = [] if self._broker_answers() else [f"no broker answers at {self._bootstrap}"]
         lines += [f"partition {partition} is parked: {why}" for partition, why in sorted(status.parked.items())]
+        lines += status.flaws
         if status.poll_age_s > HANGING_S:
             lines.append(f"the thread that polls has not come back for {status.poll_age_s:.0f} s")
         return lines

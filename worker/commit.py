@@ -153,10 +153,8 @@ def _count(piece: Sequence[Entry], counters: Counters) -> None:
         if type(entry) is Point:
             counters.points += 1
         elif type(entry) is Skipped:
-            if entry.reason is SkippedReason.SHED:
-                counters.shed += 1
-            else:
-                counters.rejected += 1
+            counters.shed += entry.reason is SkippedReason.SHED
+            counters.rejected += entry.reason is SkippedReason.REJECTED
 
 
 def _span(part: Sequence[Delivery]) -> str:

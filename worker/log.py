@@ -9,6 +9,9 @@ from contract.records import Delivery
 EXPIRED = "expired"
 """How the reason of an `Unreadable` begins that stands for a record which retention took away before we came."""
 
+NO_RECORD = "offset without a record"
+"""How the reason of an `Unreadable` begins that stands for an offset without a record: a transaction's marker."""
+
 
 @dataclass(frozen=True, slots=True)
 class Assigned:

@@ -17,12 +17,13 @@ from contract.wire import message_of
 from mien.stack import Stack
 from mien.stack.kafka import admin
 from tests.servers import MakeTopic
-from worker.log import Assigned, Revoked
+from worker.log import NO_RECORD, Assigned, Revoked
 from worker.reading.poison import Rejection
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python 3.0.12 reads its schemas in an old way
     from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+    from kafka.admin import ConfigResource
     from kafka.net.inet import KafkaNetSocket
 
     from worker.kafka.log import KafkaLog
@@ -179,8 +180,8 @@ def test_full_buffers_pause_the_fetching_lose_nothing_and_keep_us_in_the_group(
     publish(bootstrap, name, 1, range(20))
     log = make_log(name, partition_records=50, run_records=8, poll_records=40)
     worker = Worker(log, Store())
-    worker.reading.reader(lambda: len(worker.words) == 2)
-    worker.reading.reader(lambda: log.status().buffered_records > 0)
+    worker.read(lambda: len(worker.words) == 2)
+    worker.read(lambda: log.status().buffered_records > 0)
 
     time.sleep(1.0)  # nobody reads: as when the store is down
     held = log.status()
@@ -388,7 +389,7 @@ def test_leaving_a_broker_that_does_not_answer_takes_a_bounded_time(stack: Stack
     name, broker = topic(), stack.processes["kafka-1"]
     log = make_log(name, close_s=1.0)
     worker = Worker(log, Store())
-    worker.reading.reader(lambda: bool(worker.words))
+    worker.read(lambda: bool(worker.words))
 
     broker.stop()
     began = time.monotonic()
@@ -469,5 +470,54 @@ def _write_slowly(bootstrap: str, topic: str, partitions: int, enough: threading
 def _cpu_of_waiting(worker: Worker, seconds: float) -> float:
     """CPU seconds of this process while a worker waits in vain."""
     until, before = time.monotonic() + seconds, time.process_time()
-    worker.reading.reader(lambda: time.monotonic() > until)
+    worker.read(lambda: time.monotonic() > until)
     return time.process_time() - before
+
+
+def publish_in_a_transaction(bootstrap: str, topic: str, numbers: Iterable[int], *, commits: bool) -> None:
+    """As a foreign program might: the markers take offsets of their own."""
+    producer = KafkaProducer(
+        bootstrap_servers=bootstrap, transactional_id=f"foreign.{topic}", enable_idempotence=True, acks="all",
+        metrics_enabled=False,
+    )  # fmt: skip
+    with closing(producer):
+        producer.init_transactions()
+        producer.begin_transaction()
+        for number in numbers:
+            message = message_of(a_record(number))
+            producer.send(topic, message.value, key=message.key, headers=message.headers, partition=0)
+        producer.flush(10)
+        producer.commit_transaction() if commits else producer.abort_transaction()
+
+
+def test_markers_of_foreign_transactions_hold_nothing_up(bootstrap: str, topic: MakeTopic, make_log: MakeLog):
+    name = topic(partitions=1)
+    publish(bootstrap, name, 0, range(10))
+    publish_in_a_transaction(bootstrap, name, range(10, 15), commits=True)  # 10 to 14, and a marker
+    publish_in_a_transaction(bootstrap, name, range(15, 18), commits=False)  # 16 to 18, and a marker
+    publish(bootstrap, name, 0, range(18, 20))
+    publish_in_a_transaction(bootstrap, name, range(20, 21), commits=True)  # 22, and a marker at the very end
+    worker = Worker(make_log(name), Store())
+
+    worker.read_up_to({0: 24})
+
+    assert worker.holes == []
+    assert [reason.startswith(NO_RECORD) for reason in worker.unreadable] == [True] * 3
+    assert worker.log.status().recycles == 0
+
+
+def test_a_topic_under_which_records_are_lost_is_named(bootstrap: str, topic: MakeTopic, make_log: MakeLog):
+    name = topic(partitions=1, config={"cleanup.policy": "delete", "retention.ms": "86400000"})
+    publish(bootstrap, name, 0, range(3))
+    log = make_log(name, terms_s=0.5)
+    worker = Worker(log, Store())
+    worker.read_up_to({0: 3})
+    assert log.status().flaws == ()
+
+    with closing(admin(bootstrap)) as client:
+        client.alter_configs([ConfigResource("TOPIC", name, {"cleanup.policy": "compact", "retention.ms": "1000"})])
+    worker.read(lambda: len(log.status().flaws) == 2)
+
+    assert "cleanup.policy=compact" in log.status().flaws[0]
+    assert "kafka-configs.sh --alter" in log.status().flaws[0]
+    assert "retention.ms=1000" in log.status().flaws[1]

@@ -11,12 +11,14 @@ import pytest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python 3.0.12 reads its schemas in an old way
-    from kafka import KafkaConsumer, KafkaProducer
+    from kafka import KafkaConsumer, KafkaProducer, TopicPartition
     from kafka.cluster import ClusterMetadata
     from kafka.consumer.fetcher import Fetcher
+    from kafka.consumer.subscription_state import SubscriptionState
     from kafka.coordinator.consumer import ConsumerCoordinator
     from kafka.errors import KafkaTimeoutError
     from kafka.producer.sender import Sender
+    from kafka.structs import OffsetAndMetadata
 
     from contract.errors import BadRequest, LogUnavailable
     from runtime import kafka as clients
@@ -170,3 +172,15 @@ def test_every_client_takes_its_access_from_the_environment(monkeypatch: pytest.
     assert seen["sasl_plain_password"] == CANARY
     assert (seen["bootstrap_servers"], seen["bootstrap_timeout_ms"]) == (["a:1", "b:2"], 1500)
     assert "sasl_plain_password" not in other
+
+
+def test_a_consumer_keeps_its_positions_under_this_name() -> None:
+    assert "self._subscription = " in source_of(KafkaConsumer)
+    state, place = SubscriptionState(), TopicPartition("faces", 0)
+    consumer = SimpleNamespace(_subscription=state)
+
+    assert clients.next_offset(consumer, place) is None
+    state.assign_from_user([place])
+    assert clients.next_offset(consumer, place) is None
+    state.seek(place, OffsetAndMetadata(7, "", -1))
+    assert clients.next_offset(consumer, place) == 7

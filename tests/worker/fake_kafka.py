@@ -64,12 +64,25 @@ class FakeCluster:
             listener(self)
 
 
+class _Assignment:
+    """The positions as kafka-python holds them."""
+
+    def __init__(self, consumer: "FakeConsumer") -> None:
+        self._consumer = consumer
+
+    def get(self, place: TopicPartition) -> Any:
+        offset = self._consumer.positions.get(place.partition)
+        return None if offset is None else SimpleNamespace(position=SimpleNamespace(offset=offset))
+
+
 class FakeConsumer:
     """`on_poll` runs inside the next polls, one each, where the group's listeners would."""
 
     def __init__(self, ends: Mapping[int, int] | None = None, per_poll: int = 500) -> None:
         self._cluster = FakeCluster()
         self._fetcher = SimpleNamespace(_next_partition_records=None)
+        self._subscription = SimpleNamespace(assignment=_Assignment(self))
+        self.holes: set[tuple[int, int]] = set()  # offsets without a record
         self.begins: dict[int, int] = {}
         self.ends: dict[int, int] = dict(ends or {})
         self.messages: dict[tuple[int, int], Message] = {}  # others than a_message(offset)
@@ -122,7 +135,8 @@ class FakeConsumer:
             raise OffsetOutOfRangeError({TopicPartition(TOPIC, partition): position})
         upto = min(end, position + self._per_poll)
         self.positions[partition] = upto
-        return [self._fetched(partition, offset) for offset in range(position, upto)]
+        offsets = (offset for offset in range(position, upto) if (partition, offset) not in self.holes)
+        return [self._fetched(partition, offset) for offset in offsets]
 
     def _fetched(self, partition: int, offset: int) -> Fetched:
         message = self.messages.get((partition, offset)) or a_message(offset)

@@ -13,7 +13,7 @@ from contract.readings import Point, Skipped, SkippedReason
 from contract.records import Crop, Record, Unreadable
 from tests.worker.examples import a_face, a_gap, a_progress, an_opening
 from tests.worker.fakes import LOG, BytesReader, Clock, MemoryLog, MemoryStore, points, sequences
-from worker.log import Assigned, Revoked
+from worker.log import NO_RECORD, Assigned, Revoked
 from worker.pipeline import Worker
 from worker.reading.poison import Limits, Rejection
 from worker.reading.reader import Values
@@ -486,3 +486,16 @@ def test_the_lag_watcher_hears_what_is_stored(caplog: pytest.LogCaptureFixture) 
     run(store, log, applied=heard.__setitem__)
 
     assert heard == {0: 20, 3: 7}
+
+
+def test_an_offset_without_a_record_is_applied_and_counts_as_nothing() -> None:
+    empty = Unreadable(reason=f"{NO_RECORD}: the log holds none", key="", sha256="", size=0)
+    story: list[Record | Unreadable] = [*faces(3), *[empty] * 500, *faces(2)]
+    store, log = MemoryStore(), MemoryLog({0: story})
+    rejected: list[Rejection] = []
+
+    worker = run(store, log, reject=rejected.extend)
+
+    assert len(store.entries[0]) == len(story)
+    assert rejected == []
+    assert (worker.counters.rejected, worker.counters.shed) == (0, 0)

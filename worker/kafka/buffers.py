@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from contract.records import Delivery, Unreadable
-from worker.log import EXPIRED, Assigned, Revoked
+from worker.log import Assigned, Revoked
 
 NO_BYTES = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of nothing
 
@@ -22,11 +22,12 @@ class Chunk:
 
 @dataclass(slots=True)
 class Missing:
-    """Offsets [begin, end) whose records are gone; one `Unreadable` each, made when its turn comes."""
+    """Offsets [begin, end) that hold no record; one `Unreadable` each, made when its turn comes."""
 
     log: str
     begin: int
     end: int
+    reason: str  # begins with EXPIRED or NO_RECORD
 
     def pop(self, partition: int, count: int) -> Chunk:
         """The deliveries of the first `count` offsets, which are then no longer in here."""
@@ -36,12 +37,7 @@ class Missing:
                 self.log,
                 partition,
                 offset,
-                Unreadable(
-                    reason=f"{EXPIRED}: retention has removed offsets up to {self.end - 1}",
-                    key="",
-                    sha256=NO_BYTES,
-                    size=0,
-                ),
+                Unreadable(reason=self.reason, key="", sha256=NO_BYTES, size=0),
             )
             for offset in range(self.begin, end)
         ]

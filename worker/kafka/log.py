@@ -26,6 +26,7 @@ from worker.kafka.buffers import Buffers
 from worker.kafka.member import Member
 from worker.kafka.poll import Poller
 from worker.kafka.settings import KafkaSettings
+from worker.kafka.terms import TopicTerms
 from worker.log import Assigned, Revoked
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class LogStatus:
     recycles: int  # consumers replaced because they did not move, or gave up
     expired: Mapping[int, int]  # records passed over that retention took, by partition
     commit_failures: int  # of commits to the group; they are for lag tools alone
+    flaws: tuple[str, ...]  # of the topic's settings: what the promise needs and does not have, one line each
 
 
 class KafkaLog:
@@ -68,12 +70,14 @@ class KafkaLog:
         self._settings = settings
         self._clock = clock
         self._buffers = Buffers(settings.run_records)
-        self._poller = Poller(settings, join(settings), self._buffers, join, clock)
+        self._terms = TopicTerms(settings)
+        self._poller = Poller(settings, join(settings), self._buffers, join, clock, self._terms.seen)
         self._in_hand: Iterator[Delivery | Assigned | Revoked] = iter(())  # the run being handed over,
         self._at = -1  # of this partition
         self._rewound: set[int] = set()  # partitions whose deliveries in hand are out of date
         self._is_ending = False
         self._thread = threading.Thread(target=self._poller.run, name="kafka-poll", daemon=True)
+        self._terms.start()
         self._thread.start()
 
     @property
@@ -147,6 +151,7 @@ class KafkaLog:
             recycles=poller.recycles,
             expired=poller.expired.copy(),
             commit_failures=poller.commit_failures,
+            flaws=tuple(poller.flaws),
         )
 
     def stop(self) -> None:
@@ -156,6 +161,7 @@ class KafkaLog:
     def abandon(self) -> None:
         """Leave the group, so that others take over at once; waits no longer than a broker that is down deserves."""
         self._is_ending = True
+        self._terms.stop()
         self._poller.stop()
         self._thread.join(2 * self._settings.close_s + self._settings.poll_s + 2.0)
         if self._thread.is_alive():

@@ -135,6 +135,14 @@ class Member:
         begin: int = self._consumer.beginning_offsets([place], ANSWER_MS)[place]
         return begin, self.ends([partition])[partition]
 
+    def next_offset(self, partition: int) -> int | None:
+        """Where the client fetches next: what lies between the last record and this offset holds none."""
+        return clients.next_offset(self._consumer, TopicPartition(self._topic, partition))
+
+    def partitions(self) -> int:
+        """How many partitions the topic has, as last seen."""
+        return clients.partitions_seen(self._consumer, self._topic)
+
     def commit(self, offsets: Mapping[int, int], on_done: Callable[[object], None]) -> None:
         """Tell the group, for lag tools; `on_done` gets the answer or the exception, during a later poll."""
         told = {

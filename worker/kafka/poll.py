@@ -1,6 +1,7 @@
 """The thread that polls: it alone asks the consumer for records, and does what the worker wants of it."""
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -23,7 +24,8 @@ from worker.kafka.buffers import Buffers, Missing, in_chunks
 from worker.kafka.member import Member, Message
 from worker.kafka.partition import Partition
 from worker.kafka.settings import KafkaSettings
-from worker.log import Assigned, Revoked
+from worker.kafka.terms import Terms, flaws
+from worker.log import EXPIRED, NO_RECORD, Assigned, Revoked
 
 RETRY_S = 0.2  # after an error that may pass
 SETTLE_S = 1.0  # between two attempts to learn where a partition begins and ends
@@ -46,12 +48,15 @@ class Poller:
         buffers: Buffers,
         join: Callable[[KafkaSettings], Member] = Member.join,
         clock: Callable[[], float] = time.monotonic,
+        terms_seen: Callable[[int], Terms | None] = lambda partitions: None,
     ) -> None:
         self.log = str(member.topic_id)
         self.partitions: dict[int, Partition] = {}
         self.expired: dict[int, int] = {}  # records passed over, by partition
         self.applied: dict[int, int] = {}  # next offset of the store, by partition; written by the worker's thread
         self.recycles = 0
+        self.terms: Terms | None = None  # as last seen; None: nobody says
+        self.flaws: list[str] = []  # of the terms, one line each
         self.commit_failures = 0
         self.polled_at = clock()
         self._settings = settings
@@ -59,6 +64,9 @@ class Poller:
         self._buffers = buffers
         self._join = join
         self._clock = clock
+        self._terms_seen = terms_seen
+        self._partitions_at_start = member.partitions()
+        self._terms_due = -math.inf
         self._stopping = threading.Event()
         self._rewinds: deque[tuple[int, int]] = deque()
         self._expired_to: dict[int, int] = {}
@@ -85,28 +93,31 @@ class Poller:
         except Exception as error:  # noqa: BLE001 - whatever ends this thread must end the worker too
             self._buffers.fail(error)
         finally:
-            self._tell_group()
+            self._commit_to_group()
             self._member.close(self._settings.close_s)
 
     def round(self) -> None:
         """Poll once, with all that belongs to it."""
         self._check_topic()
-        self._obey()
+        self._apply_rewinds()
         for partition in self._all():
             if partition.strayed:
-                self._settle(partition)
-        self._balance()
+                self._resolve_out_of_range(partition)
+        self._apply_backpressure()
         fetched = self._polled()
         self.polled_at = self._clock()
-        self._heed_group()
+        self._apply_assignments()
         for number, messages in fetched.items():
             self._take_in(number, messages)
+        self._fill_ends()
+        if self.polled_at >= self._terms_due:
+            self._check_terms()
         if self.polled_at - self._watched_at >= self._settings.watch_s:
             self._watched_at = self.polled_at
             self._watch()
         if self.polled_at - self._committed_at >= self._settings.commit_s:
             self._committed_at = self.polled_at
-            self._tell_group()
+            self._commit_to_group()
 
     def _all(self) -> list[Partition]:
         return list(self.partitions.values())
@@ -124,7 +135,19 @@ class Poller:
         if self._member.gone_s > self._settings.gone_s:
             raise LogUnavailable(f"topic {self._settings.topic}, log {self.log}, has been deleted")
 
-    def _obey(self) -> None:
+    def _check_terms(self) -> None:
+        """Look at what the promise needs of the topic; what is wrong is logged once, and held for health."""
+        self._terms_due = self.polled_at + min(1.0, self._settings.terms_s)
+        self.terms = self._terms_seen(self._member.partitions() or self._partitions_at_start)
+        if self.terms is None:
+            return
+        found = flaws(self.terms, self._settings.topic, self._partitions_at_start)
+        for line in found:
+            if line not in self.flaws:
+                _log.error("%s", line)
+        self.flaws = found
+
+    def _apply_rewinds(self) -> None:
         while self._rewinds:
             number, offset = self._rewinds.popleft()
             partition = self.partitions.get(number)
@@ -138,7 +161,7 @@ class Poller:
         partition.parked, partition.strayed, partition.is_full, partition.behind_at = "", False, False, -1
         self._member.begin(partition.number, offset)
 
-    def _heed_group(self) -> None:
+    def _apply_assignments(self) -> None:
         """Tell the worker what the group gave and took; what was given waits for `rewind`."""
         for is_given, numbers in self._member.notes():
             for number in numbers:
@@ -152,7 +175,7 @@ class Poller:
             if is_given and numbers:
                 self._member.look_again()
 
-    def _balance(self) -> None:
+    def _apply_backpressure(self) -> None:
         """Pause partitions whose share of the buffers is full, resume those with half of it free."""
         settings = self._settings
         levels = self._buffers.levels()
@@ -174,7 +197,7 @@ class Poller:
         try:
             fetched = self._member.poll(self._settings.full_poll_s if waits else self._settings.poll_s)
         except OffsetOutOfRangeError as error:
-            self._stray(place.partition for place in error.args[0])
+            self._mark_out_of_range(place.partition for place in error.args[0])
         except LogTruncationError as error:
             raise BadLog(
                 f"{self._settings.topic}: the log was cut below what we have read ({error.divergent_offsets}); a leader"
@@ -210,11 +233,35 @@ class Poller:
             except WireTooNew as error:
                 self._park(partition, message.offset, str(error))
                 break
+            if message.offset > partition.position + len(deliveries):
+                self._buffer(partition, deliveries, sizes)
+                self._fill(partition, message.offset)
+                deliveries, sizes = [], []
             deliveries.append(Delivery(log, number, message.offset, read.record, read.stale_at))
             sizes.append(message.serialized_value_size)
+        self._buffer(partition, deliveries, sizes)
+
+    def _buffer(self, partition: Partition, deliveries: Sequence[Delivery], sizes: Sequence[int]) -> None:
         if deliveries:
             partition.position = deliveries[-1].offset + 1
-            self._buffers.append(number, tuple(in_chunks(deliveries, sizes, self._settings.run_records)))
+            self._buffers.append(partition.number, tuple(in_chunks(deliveries, sizes, self._settings.run_records)))
+
+    def _fill(self, partition: Partition, end: int) -> None:
+        """Put something in the place of offsets that the broker left out, asked for them: markers of transactions,
+        records that were aborted, or what compaction removed."""
+        begin, partition.position = partition.position, end
+        reason = f"{NO_RECORD}: the log holds none from {begin} to {end - 1}"
+        if self.terms is not None and "compact" in self.terms.cleanup_policy:
+            reason = f"{EXPIRED}: compaction has removed offsets {begin} to {end - 1}"
+            self.expired[partition.number] = self.expired.get(partition.number, 0) + end - begin
+        _log.warning("%s: %s", self._place(partition), reason)
+        self._buffers.append(partition.number, (Missing(self.log, begin, end, reason),))
+
+    def _fill_ends(self) -> None:
+        """Go behind offsets without a record at the end of a log, where no record follows that would show them."""
+        for partition in self._all():
+            if partition.flows and (offset := self._member.next_offset(partition.number) or 0) > partition.position:
+                self._fill(partition, offset)
 
     def _park(self, partition: Partition, offset: int, reason: str) -> None:
         """Leave the partition at this record until another worker takes it; nothing of it is lost."""
@@ -226,7 +273,7 @@ class Poller:
         partition.alarmed_at = self._clock()
         _log.error("%s is parked at %s; a newer Mien has to read it", self._place(partition), partition.parked)
 
-    def _stray(self, numbers: Iterable[int]) -> None:
+    def _mark_out_of_range(self, numbers: Iterable[int]) -> None:
         """The log does not hold what we asked for. Why is settled when the topic's identity has been looked at."""
         for number in numbers:
             if partition := self.partitions.get(number):
@@ -235,7 +282,7 @@ class Poller:
                 partition.settle_looks = self._member.looks
         self._member.look_again()
 
-    def _settle(self, partition: Partition) -> None:
+    def _resolve_out_of_range(self, partition: Partition) -> None:
         """Find out what became of the records at a partition's position, and act on it."""
         now = self._clock()
         if now < partition.settle_at or self._member.looks <= partition.settle_looks or self._member.topic_id is None:
@@ -253,10 +300,10 @@ class Poller:
                 " an operator has to decide"
             )
         if wanted < begin:
-            self._pass_over(partition, begin)
+            self._skip_expired(partition, begin)
         self._begin(partition, max(wanted, begin))
 
-    def _pass_over(self, partition: Partition, begin: int) -> None:
+    def _skip_expired(self, partition: Partition, begin: int) -> None:
         """Go on at the first record that is left, if that is allowed.
 
         Raises:
@@ -271,7 +318,8 @@ class Poller:
         self._expired_to[partition.number] = max(counted, begin)
         self.expired[partition.number] = self.expired.get(partition.number, 0) + max(0, begin - counted)
         _log.warning("%s have expired unread and are passed over", found)
-        self._buffers.append(partition.number, (Missing(self.log, wanted, begin),))
+        reason = f"{EXPIRED}: retention has removed offsets up to {begin - 1}"
+        self._buffers.append(partition.number, (Missing(self.log, wanted, begin, reason),))
 
     def _watch(self) -> None:
         """Look for partitions that are behind and do not move, and remind of parked ones."""
@@ -334,7 +382,7 @@ class Poller:
             return self._check_topic()
         raise Stopped
 
-    def _tell_group(self) -> None:
+    def _commit_to_group(self) -> None:
         """Commit what the store has applied, for lag tools; it may fail, and does whenever the group changes."""
         news = {
             number: offset

@@ -33,6 +33,7 @@ class KafkaSettings:
     watch_s: float = 10.0  # between two looks at the ends of the log
     progress_s: float = 30.0  # a partition that is behind and does not move for so long: a new consumer
     alarm_s: float = 60.0  # between two warnings of the same parked partition
+    terms_s: float = 60.0  # between two looks at the topic's settings
     commit_s: float = 5.0  # between two commits to the group, for lag tools alone
     gone_s: float = 10.0  # a topic that is unknown for so long is deleted; a broker that starts up may not know it yet
 

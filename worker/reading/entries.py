@@ -7,7 +7,7 @@ from dataclasses import replace
 from contract.readings import Entry, Point, ReadingSchema, Skipped, SkippedReason
 from contract.records import Delivery, Face, Unreadable
 from worker.counters import Counters
-from worker.log import EXPIRED
+from worker.log import EXPIRED, NO_RECORD
 from worker.reading.faces import FaceReading
 from worker.reading.poison import Limits, Rejection, RejectLimit, rejection, skipped_face
 from worker.reading.portrait import Portraits
@@ -72,6 +72,8 @@ class EntryMaker:
             if record.reason.startswith(EXPIRED):  # it is gone: nothing to reject
                 self._counters.expired += 1
                 return Skipped(reason=SkippedReason.REJECTED)
+            if record.reason.startswith(NO_RECORD):
+                return Skipped(reason=SkippedReason.NO_RECORD)
             self._note_rejected(rejection(delivery, record.reason), rejections)
             return Skipped(reason=SkippedReason.REJECTED)
         if not isinstance(record, Face):

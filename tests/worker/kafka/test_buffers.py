@@ -6,8 +6,8 @@ import pytest
 from contract.errors import RecordsExpired
 from contract.records import Delivery, Unreadable
 from tests.worker.fake_kafka import a_progress
-from worker.kafka.buffers import EXPIRED, Buffers, Chunk, Missing, in_chunks
-from worker.log import Assigned, Revoked
+from worker.kafka.buffers import Buffers, Chunk, Missing, in_chunks
+from worker.log import EXPIRED, Assigned, Revoked
 
 LOG = "log"
 
@@ -96,7 +96,7 @@ def test_levels_count_records_and_bytes_that_wait():
 
 def test_missing_offsets_become_one_unreadable_each_in_their_place():
     buffers = opened(0, 1)
-    buffers.append(0, [*chunks(0, 8, 10), Missing(LOG, 10, 15), *chunks(0, 15, 17)])
+    buffers.append(0, [*chunks(0, 8, 10), Missing(LOG, 10, 15, "expired: gone"), *chunks(0, 15, 17)])
     buffers.append(1, chunks(1, 0, 1))
 
     seen = []
@@ -110,7 +110,7 @@ def test_missing_offsets_become_one_unreadable_each_in_their_place():
 
 def test_an_expired_record_says_so():
     buffers = opened(0)
-    buffers.append(0, [Missing(LOG, 3, 5)])
+    buffers.append(0, [Missing(LOG, 3, 5, "expired: gone")])
 
     record = buffers.next_run(0).items[0].record
 

@@ -9,7 +9,7 @@ from contract.errors import BadLog, LogReplaced, LogUnavailable, RecordsExpired
 from contract.records import Delivery, Unreadable
 from contract.wire import Message
 from tests.worker.fake_kafka import TOPIC, FakeConsumer, a_message, a_progress
-from worker.log import Assigned, Revoked
+from worker.log import NO_RECORD, Assigned, Revoked
 
 from kafka import TopicPartition  # isort: skip  # fake_kafka imports it first, without its warning
 from kafka.errors import (  # isort: skip
@@ -23,6 +23,7 @@ from worker.kafka.buffers import Buffers  # isort: skip
 from worker.kafka.member import Member  # isort: skip
 from worker.kafka.poll import BAD_SUMS, FORGET_S, GIVE_UPS, Poller, Stopped  # isort: skip
 from worker.kafka.settings import KafkaSettings  # isort: skip
+from worker.kafka.terms import Terms  # isort: skip
 
 
 class Clock:
@@ -555,3 +556,84 @@ def _newer(header: tuple[str, bytes]) -> tuple[str, bytes]:
 
 def _place(partition: int) -> TopicPartition:
     return TopicPartition(TOPIC, partition)
+
+
+def reasons_of(bench: Bench) -> list[str]:
+    seen: list[str] = []
+    while run := bench.buffers.next_run(0):
+        records = [each.record for each in run.items if isinstance(each, Delivery)]
+        seen += [record.reason if isinstance(record, Unreadable) else "" for record in records]
+    return seen
+
+
+def test_offsets_that_hold_no_record_are_filled_where_they_lie():
+    bench = Bench(FakeConsumer({0: 8}))
+    bench.consumer.holes = {(0, 2), (0, 3), (0, 6)}
+    bench.begin(0)
+
+    bench.rounds()
+
+    assert bench.handed_over() == [*words_of(bench, Assigned, 0), *((0, offset) for offset in range(8))]
+    bench.rewind(0, 1)
+    bench.rounds()
+    assert [reason.startswith(NO_RECORD) for reason in reasons_of(bench)] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_offsets_without_a_record_at_the_end_of_the_log_do_not_hold_it_up():
+    bench = Bench(FakeConsumer({0: 5}), watch_s=0.0, progress_s=0.0)
+    bench.consumer.holes = {(0, 3), (0, 4)}
+    bench.begin(0)
+
+    bench.rounds(3)
+
+    assert bench.handed_over() == [*words_of(bench, Assigned, 0), *((0, offset) for offset in range(5))]
+    assert bench.poller.recycles == 0
+
+
+def test_a_hole_under_compaction_is_a_loss():
+    bench = Bench(FakeConsumer({0: 4}))
+    bench.consumer.holes = {(0, 1), (0, 2)}
+    bench.poller._terms_seen = lambda partitions: Terms("compact,delete", -1, -1, partitions)
+    bench.begin(0)
+
+    bench.rounds(2)
+
+    assert [reason[:7] for reason in reasons_of(bench)] == ["", "expired", "expired", ""]
+    assert bench.poller.expired == {0: 2}
+
+
+@pytest.mark.parametrize(
+    ("terms", "text"),
+    [
+        (
+            Terms("compact", -1, -1, 2),
+            "cleanup.policy=compact, which removes records unread; wanted delete: kafka-configs",
+        ),
+        (Terms("delete", 60_000, -1, 2), "retention.ms=60000"),
+        (Terms("delete", -1, 1 << 20, 2), "retention.bytes=1048576"),
+        (Terms("delete", -1, -1, 3), "has 3 partitions, the store was laid out for 2"),
+    ],
+)
+def test_terms_under_which_records_are_lost_are_named_once_and_held_until_they_are_mended(
+    terms: Terms, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = [terms]
+    bench = Bench(FakeConsumer({0: 4}), terms_s=0.0)
+    bench.poller._terms_seen = lambda partitions: seen[0]
+
+    bench.begin(0)
+    bench.rounds(3)
+
+    assert [text in line for line in bench.poller.flaws] == [True]
+    assert sum(text in record.getMessage() for record in caplog.records) == 1
+    seen[0] = Terms("delete", -1, -1, 2)
+    bench.rounds()
+    assert bench.poller.flaws == []

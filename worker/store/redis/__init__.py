@@ -10,7 +10,7 @@ from contract.errors import BadStore, LogReplaced, StoreTooNew, StoreUnavailable
 from contract.keys import LAYOUT, LAYOUT_VERSION, Keys
 from contract.labels import GapReason
 from contract.points import packed
-from contract.readings import Entry, Point, ReadingSchema, SkippedReason
+from contract.readings import COUNTED, Entry, Point, ReadingSchema, SkippedReason
 from contract.topics import PARTITIONS, partition_of
 from worker.store import Lease, Outcome, Rescoring
 from worker.store.check import BadBatch, Batch, checked
@@ -146,10 +146,10 @@ class RedisStore:
 
     def passed(self, log: str, partition: int) -> dict[SkippedReason, int]:
         """How many deliveries of a partition were passed over, by reason."""
-        fields = ["log", *(f"passed:{reason}" for reason in SkippedReason)]
+        fields = ["log", *(f"passed:{reason}" for reason in COUNTED)]
         followed, *counts = self._server.ask("HMGET", Keys(partition).position, *fields)
         mine = followed == log.encode()
-        return {reason: int(count or 0) if mine else 0 for reason, count in zip(SkippedReason, counts, strict=True)}
+        return {reason: int(count or 0) if mine else 0 for reason, count in zip(COUNTED, counts, strict=True)}
 
     def high_water(self, source: str, session: str) -> int | None:
         """The highest sequence applied of a session; None: nothing yet."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contract.buckets import bucket_of, slab_of, slabs_of_chunk
 from contract.keys import BUCKET_LEVELS_S, INTERRUPTION, Keys
 from contract.points import CHUNK_US
-from contract.readings import Point
+from contract.readings import COUNTED, Point
 from contract.records import Gap, Progress, SessionOpened
 from worker.store.fold import Changes, SessionKey
 from worker.store.sums import bucket_sums
@@ -65,7 +65,7 @@ class Call:
                 "erasures": [self._erasure(person, indexed[person]) for person in changes.erased],
                 "names": list(changes.people),
                 "people": self._people(changes, rows, place, schema.id),
-                "passed": list(changes.passed.values()),
+                "passed": [changes.passed[reason] for reason in COUNTED],
                 "schema": schema.id,
                 "body": self._span(schema.body),
                 "stride": rows.dtype.itemsize,
