@@ -103,7 +103,7 @@ class Endless:
     opens: threading.Event = field(default_factory=threading.Event)
     crash: Exception | None = None
 
-    def sessions(self, stop: threading.Event) -> Iterator[Any]:
+    def sessions(self, stop: threading.Event, track: int | None = None) -> Iterator[Any]:
         self.opens.wait()
         if self.crash is not None:
             raise self.crash
@@ -114,6 +114,8 @@ class Endless:
                 size_wh=(8, 8),
                 fps=None,
                 frames_expected=None,
+                notes=(),
+                start_offset=0,
                 duration=None,
                 items=no_items,
             )
@@ -152,7 +154,7 @@ def a_camera(name: str, opens: bool = True, crash: Exception | None = None) -> L
 
 
 def in_background(run: Run) -> threading.Thread:
-    thread = threading.Thread(target=run.wait)
+    thread = threading.Thread(target=run.wait, daemon=True)
     thread.start()
     return thread
 
