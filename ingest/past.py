@@ -1,12 +1,18 @@
 """What is already known of a session: stored in Redis, or in Kafka and not stored yet."""
 
+import logging
 from collections.abc import Callable, Iterable
+from contextlib import closing
+from threading import Event
+from typing import ParamSpec, TypeVar
 
-from contract.keys import Keys
+from contract.errors import BadLog, LogUnavailable, StoreUnavailable
+from contract.keys import LAYOUT, Keys
 from contract.labels import GapReason
 from contract.records import Erase, Gap, Progress, Record
 from contract.topics import partition_of
 from ingest.pipeline import Stored
+from runtime.bus import BusClosed
 from runtime.redis import client, translated
 from runtime.redis_address import shown
 
@@ -14,6 +20,11 @@ Backlog = Callable[[str, int], Iterable[Record]]
 """The records of a source in the log from an offset of its partition on."""
 
 ANSWER_S = 5.0
+WAITS_S = (0.5, 10.0)  # the first and the longest between two questions to a server that is silent
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 def no_backlog(source: str, offset: int) -> Iterable[Record]:
@@ -64,6 +75,54 @@ class RedisPast:
         numbered = tuple(sorted(sequence for sequence in interrupted if sequence >= 0))
         past = Stored(None if high_water is None else int(high_water), numbered, closed == b"1")
         return past, int(next_offset or 0)
+
+
+def laid_out(url: str) -> int | None:
+    """Return for how many partitions the store at this address is laid out; None: no worker has begun it.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+        BadStore: it refuses us.
+    """
+    with closing(client(url, connect_s=ANSWER_S, answer_s=ANSWER_S, attempts=2)) as server, translated(shown(url)):
+        found = server.hget(LAYOUT, "partitions")
+    return int(found) if isinstance(found, bytes) and found.isdigit() else None
+
+
+def routed_over(topic: str, has: int, wanted: int | None) -> int:
+    """Return over how many partitions sources are spread: as many as the store is laid out for.
+
+    Partitions that an operator added move no source: it would be published again where no worker may read.
+
+    Raises:
+        BadLog: the topic has fewer than the store wants.
+    """
+    if wanted is None or wanted == has:
+        return has
+    if wanted > has:
+        raise BadLog(f"topic {topic} has {has} partitions, the store is laid out for {wanted}; wanted as many")
+    _log.warning("topic %s has %d partitions, the store is laid out for %d: only those are used", topic, has, wanted)
+    return wanted
+
+
+def waiting(ask: Callable[P, T], stop: Event, waits_s: tuple[float, float] = WAITS_S) -> Callable[P, T]:
+    """Return `ask`, which waits until Redis and Kafka answer instead of raising; BusClosed when it is stopped."""
+
+    def asked(*arguments: P.args, **options: P.kwargs) -> T:
+        wait_s, longest_s = waits_s
+        reported = ""
+        while True:
+            try:
+                return ask(*arguments, **options)
+            except (StoreUnavailable, LogUnavailable) as error:
+                if str(error) != reported:
+                    reported = str(error)
+                    _log.warning("waiting: %s", error)
+            if stop.wait(wait_s):
+                raise BusClosed("stopped while it is unknown what is stored")
+            wait_s = min(2 * wait_s, longest_s)
+
+    return asked
 
 
 def _joined(stored: Stored, waiting: Iterable[Record]) -> Stored:

@@ -12,10 +12,11 @@ from ingest.followers import follower_factory
 from ingest.kafka.backlog import KafkaBacklog
 from ingest.kafka.outbox import Outbox
 from ingest.kafka.publisher import KafkaPublisher, Sent
-from ingest.past import RedisPast
+from ingest.past import RedisPast, laid_out, routed_over, waiting
 from ingest.run import Run
 from ingest.settings import IngestSettings
 from ingest.sources import sources_of
+from runtime.bus import BusClosed
 from runtime.signals import stopped_by_signals
 
 
@@ -43,12 +44,20 @@ def ingest_all(typed: Sequence[str], settings: IngestSettings, target: KafkaTarg
     sources = sources_of(typed)
     with stopped_by_signals(lambda: _note("stopping after this frame …")) as stop:
         outbox = Outbox(target.bootstrap, topic=target.topic, budget=target.budget)
+        try:
+            wanted = waiting(laid_out, stop)(target.redis)
+        except BusClosed:
+            outbox.close(0)
+            return INTERRUPTED
+        outbox.partitions = routed_over(target.topic, outbox.partitions, wanted)
         past = RedisPast(
-            target.redis, partitions=outbox.partitions, backlog=KafkaBacklog(target.bootstrap, target.topic)
+            target.redis,
+            partitions=outbox.partitions,
+            backlog=KafkaBacklog(target.bootstrap, target.topic, outbox.partitions),
         )
         live = [source.id for source in sources if source.live]
         publisher = KafkaPublisher(outbox, live=live, shed_after_s=target.shed_after_s, stop=stop)
-        run = Run(settings, publisher.publish, past, follower_factory(settings), stop)
+        run = Run(settings, publisher.publish, waiting(past, stop), follower_factory(settings), stop)
         try:
             run.over(sources, lambda: _note(_line(run, outbox.held_bytes)))
         finally:

@@ -190,6 +190,11 @@ def with_shortest_poll(consumer: Any, shortest_s: float) -> Any:
     return consumer
 
 
+def block_at_most(producer: Any, block_ms: int) -> None:
+    """Let `send` wait no longer than this for what the producer does not know of a topic; it has met the topic."""
+    producer.config["max_block_ms"] = block_ms
+
+
 def silence(producer: Any) -> None:
     """Let a producer send nothing more; may be called by its own thread, as `close` may not."""
     producer._sender.force_close()

@@ -62,6 +62,8 @@ class ReportingLog(KafkaLog):
                 session_s=settings.session_s,
             )
         )
+        self._topic = settings.topic
+        self._laid_out = self.partition_count  # as many as the store is laid out for, which has refused any other
 
     def troubles(self) -> list[str]:
         """Whether a broker is there, which partitions are parked and why, whether the thread that polls hangs."""
@@ -71,6 +73,11 @@ class ReportingLog(KafkaLog):
         lines += status.flaws
         if status.poll_age_s > HANGING_S:
             lines.append(f"the thread that polls has not come back for {status.poll_age_s:.0f} s")
+        if self.partition_count not in (0, self._laid_out):
+            lines.append(
+                f"topic {self._topic} has {self.partition_count} partitions now, the store is laid out for"
+                f" {self._laid_out}: nothing may be written to the new ones; wanted a topic of {self._laid_out}"
+            )
         return lines
 
     def _broker_answers(self) -> bool:

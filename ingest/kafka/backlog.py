@@ -28,8 +28,9 @@ SETTINGS = {
 class KafkaBacklog:
     """Reads a topic from an offset to where it ends at that moment, as `ingest.past.Backlog`."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._bootstrap, self._topic = bootstrap, topic
+    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
+        """Read this topic, over so many partitions of which sources are spread."""
+        self._bootstrap, self._topic, self._count = bootstrap, topic, partitions
 
     def __call__(self, source: str, offset: int) -> Iterator[Record]:
         """The readable records of a source from this offset of its partition on, without what others wrote there.
@@ -50,7 +51,7 @@ class KafkaBacklog:
         partitions = consumer.partitions_for_topic(self._topic)
         if not partitions:
             return
-        place = TopicPartition(self._topic, partition_of(source, len(partitions)))
+        place = TopicPartition(self._topic, partition_of(source, self._count))
         begin, end = consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
         consumer.assign([place])
         consumer.seek(place, offset if begin <= offset <= end else begin)  # otherwise another topic, or expired

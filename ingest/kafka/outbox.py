@@ -9,7 +9,6 @@ in order. That may double records, never turn them round; the store passes over 
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -28,6 +27,7 @@ BUDGET = 64 << 20  # bytes, of messages that are not acknowledged; kafka-python 
 RESERVE = 1 << 20  # bytes beyond it for what is no face and may not be left out
 ANSWER_S = 5.0  # for a broker to answer when a producer is opened
 REVIVE_EVERY_S = 1.0
+SEND_MS = 50  # the most that handing a message to the producer may take
 FOR_EVER_MS = 10 * 365 * 24 * 3_600_000  # ten years; infinity is not taken everywhere
 OVERHEAD = 512  # bytes that Kafka and the headers add to key and value, at most
 
@@ -95,12 +95,12 @@ class Outbox:
         self._new_producer = new_producer
         self._held: dict[int, _Held] = {}  # by ticket, in the order of sending
         self._next_ticket = 0
-        self._reviving = threading.Lock()  # held by the thread that opens a new producer
         self._room = threading.Condition()  # its lock guards everything below and above
         self._given_up = False  # the producer gave a record up and sends nothing any more
-        self._revive_at = 0.0
+        self._closing = threading.Event()
         self._producer = self._opened()
-        self.partitions = self._count_partitions()
+        self.partitions = self._count_partitions(self._producer)
+        clients.block_at_most(self._producer, SEND_MS)
 
     def __len__(self) -> int:
         """How many messages are not acknowledged."""
@@ -111,7 +111,10 @@ class Outbox:
         return self.held_bytes < self.budget * share
 
     def put(self, message: Message) -> None:
-        """Send a message after all others of its source, whether there is room or not; never waits for a broker."""
+        """Send a message after all others of its source, whether there is room or not; never waits for a broker.
+
+        At most `SEND_MS` pass where the client has lost sight of the topic; then the message waits here.
+        """
         size = size_of(message)
         held = _Held(partition_of(message.key.decode(), self.partitions), message, size)
         with self._room:
@@ -121,55 +124,47 @@ class Outbox:
             self.held_bytes += size
             if not self._given_up:
                 self._send(ticket, held)
-        self.tend()
 
     def wait_for_room(self, wait_s: float, reserve: int = 0) -> bool:
         """Whether there is room, now or within `wait_s`."""
-        self.tend()
         with self._room:
             return self._room.wait_for(lambda: self.held_bytes < self.budget + reserve, wait_s)
 
     def flush(self, timeout_s: float) -> int:
         """How many messages are still not acknowledged, at the latest after `timeout_s`."""
-        until = time.monotonic() + timeout_s
-        while True:
-            self.tend()
-            with self._room:
-                left_s = until - time.monotonic()
-                if self._room.wait_for(lambda: not self._held, min(max(left_s, 0.0), 0.2)) or left_s <= 0:
-                    return len(self._held)
+        with self._room:
+            self._room.wait_for(lambda: not self._held, timeout_s)
+            return len(self._held)
 
     def close(self, timeout_s: float) -> int:
         """End, after a flush; how many messages were not acknowledged."""
         left = self.flush(timeout_s)
+        self._closing.set()
         _end(self._producer, at_once=left > 0)
         return left
 
-    def tend(self) -> None:
-        """Put a new producer in the place of one that has given up; cheap where there is nothing to do."""
-        if not self._given_up or not self._reviving.acquire(blocking=False):
-            return
-        try:
-            if self._given_up and time.monotonic() >= self._revive_at:
-                self._revive_at = time.monotonic() + REVIVE_EVERY_S
-                self._revive()
-        finally:
-            self._reviving.release()
-
     def _revive(self) -> None:
-        """Open a producer and send everything again, in order."""
+        """Open a producer in the place of one that has given up, and send everything again, in order.
+
+        Runs on a thread of its own: to end a producer and to meet a broker takes up to 15 s.
+        """
         _end(self._producer, at_once=True)  # without the lock, which its last callbacks want
-        try:
-            producer = self._opened()
-        except LogUnavailable as error:
-            _log.warning("%s; %d records wait", error, len(self._held))
+        while not self._closing.is_set():
+            try:
+                producer = self._opened()
+                self._count_partitions(producer)  # so that no `send` has to wait for it
+            except LogUnavailable as error:
+                _log.warning("%s; %d records wait", error, len(self._held))
+                self._closing.wait(REVIVE_EVERY_S)
+                continue
+            clients.block_at_most(producer, SEND_MS)
+            with self._room:
+                self._producer, self._given_up = producer, False
+                for ticket, held in list(self._held.items()):
+                    if self._given_up:
+                        return  # it has failed already, and another thread revives it
+                    self._send(ticket, held)
             return
-        with self._room:
-            self._producer, self._given_up = producer, False
-            for ticket, held in list(self._held.items()):
-                if self._given_up:
-                    return  # it has failed already
-                self._send(ticket, held)
 
     def _send(self, ticket: int, held: _Held) -> None:
         """Hand a message to the producer; the caller holds the lock."""
@@ -204,15 +199,16 @@ class Outbox:
                 self._given_up = True
                 _log.warning("%s: %s; %d records will be sent again", self.topic, error, len(self._held))
                 clients.silence(producer)
+                threading.Thread(target=self._revive, name="outbox-revive", daemon=True).start()
 
     def _opened(self) -> Producer:
         return clients.connected(self._new_producer, self.bootstrap, ANSWER_S, **SETTINGS)
 
-    def _count_partitions(self) -> int:
+    def _count_partitions(self, producer: Producer) -> int:
         try:
-            return len(self._producer.partitions_for(self.topic))
+            return len(producer.partitions_for(self.topic))
         except KafkaError as error:
-            _end(self._producer, at_once=True)
+            _end(producer, at_once=True)
             raise LogUnavailable(
                 f"the Kafka at {self.bootstrap} has no topic {self.topic} ({error}); wanted one made by `mien stack up`"
             ) from error

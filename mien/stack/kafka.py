@@ -80,10 +80,17 @@ def format_storage(nodes: Sequence[Node]) -> None:
     fresh = [node for node in nodes if not (node.data / "meta.properties").exists()]
     if not fresh:
         return
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    cluster = cluster_id()
     tool = ("java", "-XX:TieredStopAtLevel=1", "-cp", f"{jars()}/*", "kafka.tools.StorageTool", "format", "-t", cluster)
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda node: _format([*tool, "-c", str(node.properties)]), fresh))
+
+
+def cluster_id() -> str:
+    """Return a new id of a cluster; one that begins with «-» would be taken for an option by Kafka's tool."""
+    while (drawn := urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return drawn
 
 
 def create_topics(bootstrap: str, topics: Sequence[Topic], brokers: int) -> None:

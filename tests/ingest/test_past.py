@@ -3,14 +3,18 @@
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from threading import Event
 
 import pytest
+import redis
 
-from contract.errors import BadRequest, StoreUnavailable
+from contract.errors import BadLog, BadRequest, StoreUnavailable
 from contract.labels import GapReason
 from contract.records import Erase, Face, Gap, Progress, Record
-from ingest.past import RedisPast
+from ingest.past import RedisPast, laid_out, routed_over, waiting
 from ingest.pipeline import Stored
+from runtime.bus import BusClosed
+from tests.servers import fresh_redis, redis_server  # noqa: F401
 
 CROP_BYTES = 100_000
 
@@ -100,3 +104,46 @@ def test_no_password_is_shown_where_the_address_cannot_be_read() -> None:
 
     assert shown.value.__context__ is None
     assert "hun" not in str(shown.value)
+
+
+def test_a_redis_that_is_silent_is_waited_for_and_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    answers: list[Exception | Stored] = [StoreUnavailable("Redis is silent")] * 3 + [Stored(7)]  # type: ignore[list-item]
+
+    def ask(source: str, session: str) -> Stored:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert waiting(ask, Event(), (0.001, 0.002))("file", "s") == Stored(7)
+    assert caplog.messages == ["waiting: Redis is silent"]
+
+
+def test_a_stop_ends_the_wait_and_another_error_is_raised() -> None:
+    def fails(error: Exception) -> Stored:
+        raise error
+
+    stop = Event()
+    stop.set()
+    with pytest.raises(BusClosed):
+        waiting(fails, stop)(StoreUnavailable("silent"))
+    with pytest.raises(BadRequest):
+        waiting(fails, Event())(BadRequest("no address"))
+
+
+def test_sources_are_spread_as_the_store_is_laid_out(caplog: pytest.LogCaptureFixture) -> None:
+    assert [routed_over("faces", 12, None), routed_over("faces", 12, 12)] == [12, 12]
+    assert not caplog.messages
+    assert routed_over("faces", 13, 12) == 12
+    assert "topic faces has 13 partitions, the store is laid out for 12" in caplog.text
+    with pytest.raises(BadLog, match="topic faces has 6 partitions, the store is laid out for 12"):
+        routed_over("faces", 6, 12)
+
+
+@pytest.mark.integration
+def test_the_layout_is_read_from_redis(fresh_redis: str) -> None:  # noqa: F811
+    assert laid_out(fresh_redis) is None
+    with closing(redis.Redis.from_url(fresh_redis)) as server:
+        server.hset("mien:layout", mapping={"version": 1, "partitions": 7})
+
+    assert laid_out(fresh_redis) == 7

@@ -219,7 +219,7 @@ def test_the_past_is_what_is_stored_and_what_waits(bootstrap: str, redis_url: st
         client.hset(keys.gaps("file", "s"), mapping={"1": "0 7 interrupted", "3": "8 9 decode_error"})
         client.hset(keys.position, mapping={"next_offset": 4})
 
-    with closing(RedisPast(redis_url, partitions=2, backlog=KafkaBacklog(bootstrap, name))) as past:
+    with closing(RedisPast(redis_url, partitions=2, backlog=KafkaBacklog(bootstrap, name, 2))) as past:
         assert past("file", "s") == Stored(6, (1, 5), closed=False)
         assert past("file", "new") == Stored()
     with closing(RedisPast(redis_url, partitions=2)) as stored_alone:

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from contract.errors import StackFailed
 from mien.stack import Stack
 from mien.stack.command import app
 from mien.stack.jars import bring_jars, jars
+from mien.stack.kafka import cluster_id
 from mien.stack.ports import HOST, free_port
 from mien.stack.process import start_time
 from mien.stack.redis import ask
@@ -284,3 +286,10 @@ def test_the_command_starts_again_what_it_ended(redis_stack: Stack) -> None:
     assert begun.exit_code == 0, begun.output
     assert f"MIEN_REDIS_URL={redis_stack.redis_url}" in begun.output
     assert CliRunner().invoke(app, ["down", *folder]).output.startswith("ended redis")
+
+
+def test_the_id_of_a_cluster_never_begins_like_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([uuid.UUID(bytes=bytes([first]) + bytes(15)) for first in (0xF8, 0xFB, 0x41)])
+    monkeypatch.setattr("mien.stack.kafka.uuid.uuid4", lambda: next(drawn))
+
+    assert cluster_id() == "QQAAAAAAAAAAAAAAAAAAAA"

@@ -54,6 +54,10 @@ def test_a_producers_sender_can_be_stopped_by_its_own_thread() -> None:
     assert issubclass(Sender, threading.Thread)  # joined
 
 
+def test_a_producer_reads_how_long_it_may_block_at_every_send() -> None:
+    assert "self.config['max_block_ms']" in inspect.getsource(KafkaProducer.send)
+
+
 def test_only_one_file_of_ours_touches_private_names() -> None:
     root = Path(__file__).resolve().parents[2]
     names = ("._cluster", "._fetcher", "._coordinator", "._sender", "kafka.net")

@@ -85,6 +85,11 @@ class KafkaLog:
         """Identity of the topic: its id, a UUID."""
         return self._poller.log
 
+    @property
+    def partition_count(self) -> int:
+        """Of the topic, as last seen; 0 where it is unknown."""
+        return self._poller.partition_count
+
     def deliveries(self, wait_s: float) -> Iterator[Delivery | Assigned | Revoked | None]:
         """Deliveries in order per partition, partitions taking turns; None whenever none came for `wait_s`.
 

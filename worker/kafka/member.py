@@ -57,6 +57,7 @@ class Member:
     def __init__(self, consumer: Any, topic: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.topic_id: UUID | None = None
         self.looks = 0
+        self.partition_count = 0  # of the topic, as last seen
         self.gone_s = 0.0
         self._gone_at: float | None = None
         self._consumer = consumer
@@ -164,7 +165,8 @@ class Member:
 
     def _on_metadata(self, cluster: Any) -> None:
         topic_id = clients.topic_id(self._consumer, self._topic)
-        is_known = topic_id is not None and clients.partitions_seen(self._consumer, self._topic)
+        self.partition_count = clients.partitions_seen(self._consumer, self._topic)
+        is_known = topic_id is not None and self.partition_count > 0
         self.topic_id = topic_id if is_known else None
         now = self._clock()
         self._gone_at = None if is_known else self._gone_at or now

@@ -75,6 +75,11 @@ class Poller:
         self._failures: dict[str, int] = {}  # new consumers, by what befell the one before
         self._failed_at = clock()
 
+    @property
+    def partition_count(self) -> int:
+        """Of the topic, as last seen; 0 where it is unknown."""
+        return self._member.partition_count
+
     def rewind(self, partition: int, offset: int) -> None:
         """Fetch the partition from there on, soon; for any thread."""
         self._rewinds.append((partition, offset))

@@ -44,6 +44,7 @@ class FakeProducer:
         self.settings = settings
         self.sent: list[tuple[int, Read, Future]] = []
         self.closed = False
+        self.config: dict[str, Any] = {}
         self._sender = SimpleNamespace(force_close=lambda: None, join=lambda timeout: None)
 
     def send(
@@ -149,6 +150,36 @@ def in_background(work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=work)
     thread.start()
     return thread
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_no_caller_waits_while_a_new_producer_is_opened(producers: Producers) -> None:
+    opening, may_open = threading.Event(), threading.Event()
+
+    def slow(**settings: Any) -> Producer:
+        if producers.opened:
+            opening.set()
+            assert may_open.wait(30)
+        return producers(**settings)
+
+    publisher = KafkaPublisher(Outbox("a:9092", new_producer=slow), live=["cam"])
+    publisher.publish(a_face(0))
+    producers.last.sent[0][2].failure(KafkaTimeoutError("given up"))
+    assert opening.wait(30)
+
+    publisher.publish(a_face(1))  # returns while the other thread still meets its broker
+    assert len(producers.opened) == 1
+    may_open.set()
+
+    wait_until(lambda: len(producers.opened) == 2 and len(producers.last.sent) == 2)
+    assert [record.sequence for record in producers.last.records()] == [0, 1]
+    assert producers.last.config["max_block_ms"] == outbox_module.SEND_MS
 
 
 def test_the_fake_has_the_signatures_of_the_real_producer() -> None:
@@ -310,9 +341,8 @@ def test_a_face_that_the_topic_finds_too_large_becomes_a_gap_in_its_place(
     producers.last.acknowledge(1)
 
     producers.last.sent[1][2].failure(MessageSizeTooLargeError("topic takes 1 KB"))
-    outbox.tend()
+    wait_until(lambda: len(producers.opened) == 2 and len(producers.last.sent) == 2)
 
-    assert len(producers.opened) == 2
     assert producers.last.records() == [
         Gap(source="cam", session="s", sequence=1, begin=40_000, end=40_001, reason=GapReason.REJECTED),
         a_face(2),
@@ -338,9 +368,9 @@ def test_what_a_producer_gives_up_is_sent_again_in_order_by_a_new_one(producers:
     producers.last.acknowledge(2)
 
     producers.last.sent[2][2].failure(OutOfOrderSequenceNumberError("the broker lost something"))
-    publisher.publish(a_face(6))  # notices, and goes behind the others
+    publisher.publish(a_face(6))  # goes behind the others
+    wait_until(lambda: len(producers.opened) == 2 and len(producers.last.sent) == 5)
 
-    assert len(producers.opened) == 2
     assert [record.sequence for record in producers.last.records()] == [2, 3, 4, 5, 6]
     producers.last.acknowledge()
     assert outbox.close(1.0) == 0
@@ -357,8 +387,8 @@ def test_records_wait_while_no_new_producer_can_be_had(producers: Producers, mon
     assert outbox.flush(0.1) == 2
 
     producers.down = False
-    time.sleep(0.03)
     publisher.publish(a_face(2))
+    wait_until(lambda: len(producers.last.sent) == 3)
 
     assert [record.sequence for record in producers.last.records()] == [0, 1, 2]
 
