@@ -9,7 +9,7 @@ ARGS ?=
 # Python keeps its bytecode, also where the shell forbids it: without, every start takes half a second more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test check check-deploy format bench stack faults system constraints clean
+.PHONY: help setup run test check check-deploy format bench stack faults system constraints wheel sbom clean
 .DEFAULT_GOAL := help
 
 help: ## list what can be done
@@ -57,6 +57,14 @@ system: ## system parts of the tests: Redis, Java for Kafka, RTSP server, Chromi
 constraints: $(VENV)/.dev ## resolve constraints.txt anew from pyproject.toml
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --upgrade \
 	  --extra dev --extra gpu --no-emit-index-url --no-header --no-annotate -o constraints.txt
+
+wheel: $(VENV)/.dev ## build dist/mien-*.whl, from which the images are made
+	@$(BIN)/uv build -q --wheel -o dist . && ls dist/*.whl
+
+sbom: $(VENV)/.dev ## bill of materials (CycloneDX) and licences of what is installed here, into out/
+	@mkdir -p out && $(BIN)/uvx -q --from 'cyclonedx-bom>=7,<8' cyclonedx-py environment $(BIN)/python \
+	  --pyproject pyproject.toml --output-reproducible -o out/sbom.json
+	@$(BIN)/python -m deploy.licences kafka redis otlp gpu train > out/licences.txt && wc -l out/sbom.json out/licences.txt
 
 clean: ## remove what was built here
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache

@@ -15,6 +15,10 @@ def main() -> None:
     try:
         from mien.cli import app
 
+        if "_MIEN_COMPLETE" in os.environ:  # a shell asks what could come next: `mien completion`
+            from mien.commands.manual import teach_completion
+
+            teach_completion()
         app(standalone_mode=True)
     except MienError as error:
         from runtime.printing import printable

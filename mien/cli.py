@@ -12,6 +12,7 @@ from mien import __version__
 from mien.commands import study
 from mien.commands import train as training
 from mien.commands.engine import app as engine_app
+from mien.commands.manual import completion, manual
 from mien.commands.service import install_service
 from mien.commands.size import size
 from mien.stack.command import app as stack_app
@@ -263,6 +264,8 @@ app.command("serve")(serve_command)
 app.command("size")(size)
 app.command("install-service")(install_service)
 study.mount(app)
+app.command("completion")(completion)
+app.command("manual")(manual)
 training.mount(app)
 app.add_typer(engine_app, name="engine")
 app.add_typer(stack_app, name="stack")
