@@ -153,3 +153,30 @@ def test_the_worker_image_analyses_a_clip_outside_the_repository_and_holds_no_to
         )
         assert done.returncode == 0, done.stderr
     assert "happiness" in (tmp_path / "clip.json").read_text()
+
+
+def test_building_names_the_base_by_its_digest_and_every_image_by_its_version(tmp_path: Path) -> None:
+    """An engine that only writes down what it is asked for stands in for docker, which no test machine has."""
+    engine = tmp_path / "engine"
+    engine.write_text(
+        f'#!/bin/sh\nif [ "$1" = buildx ]; then echo sha256:abc; else echo "$@" >> {tmp_path}/asked; fi\n'
+    )
+    engine.chmod(0o755)
+    copied = tmp_path / "repository"
+    (copied / "deploy").mkdir(parents=True)
+    shutil.copytree(FOLDER, copied / "deploy" / "images")
+    script = copied / "deploy" / "images" / "build.sh"
+    environment = {**CLEAN, "ENGINE": str(engine)}
+    done = subprocess.run([script, "all"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "0 wheels in dist/" in done.stderr
+    (copied / "dist").mkdir()
+    (copied / "dist" / "mien-1.2.3-py3-none-any.whl").touch()
+    subprocess.run([script, "all"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [line.split()[-2] for line in asked] == [f"mien-{image}:1.2.3" for image in IMAGES]
+    assert all("--build-arg PYTHON_DIGEST=sha256:abc" in line for line in asked)
+    subprocess.run(
+        [script, "cpu"], env={**environment, "REGISTRY": "r.example/m"}, check=True, stdout=subprocess.DEVNULL
+    )
+    assert (tmp_path / "asked").read_text().splitlines()[-1].split()[-2] == "r.example/m/query:1.2.3"
