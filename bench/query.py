@@ -51,11 +51,12 @@ def main(console: Console) -> None:
             console.print(_table(name, store))
 
 
+# «{}» is another begin for every question, so that no cache answers.
 ADDRESSES = {
     "an endpoint that does nothing": "/healthz",
     "one person": "/v1/people/clip.s1.0",
-    "1,000 points": "/v1/people/clip.s1.0/timeline?from=0&to=40",
-    "300 buckets of 200 ms": "/v1/people/clip.s1.0/timeline?from=0&to=60&every=0.2s",
+    "1,000 points": "/v1/people/clip.s1.0/timeline?from={}&to=40",
+    "300 buckets of 200 ms": "/v1/people/clip.s1.0/timeline?from={}&to=60&every=0.2s",
     "a day by the minute": "/v1/people/day.s1.0/timeline?every=1m",
     "1,000 sources, 10,000 people": "/v1/sources",
     "a page of 10,000 people": "/v1/people?limit=10000",
@@ -93,10 +94,10 @@ async def _loaded(port: int, path: str, connections: int) -> Load:
     async def ask() -> None:
         nonlocal size
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
         while time.perf_counter() < ends:
+            where = path.format(f"{len(took) % 1_000 / 1e6:.6f}")
             began = time.perf_counter()
-            writer.write(request)
+            writer.write(f"GET {where} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
             if not head.startswith(b"HTTP/1.1 200"):
                 raise SystemExit(f"bench: {path} answered {head[:40]!r}")

@@ -15,6 +15,7 @@ from query.http import replies
 from query.http.parameters import NoQuery, PeopleQuery, PersonId
 from query.http.problems import documented
 from query.http.times import cursor_of, event_time, parse_cursor, parse_cursor_us, parse_time
+from query.http.versions import Kept
 from query.store import PeopleAfter, Person, Reader, Session, Snapshot
 
 _PICTURE: dict[int | str, dict[str, Any]] = {
@@ -27,6 +28,7 @@ class PeopleRoutes:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._kept = Kept()
 
     def mount(self, router: APIRouter) -> None:
         """Add the addresses."""
@@ -58,17 +60,22 @@ class PeopleRoutes:
             responses=documented(404, 503) | _PICTURE,
         )(self.picture)
 
-    def sources(self, query: Annotated[NoQuery, Query()]) -> Response:
+    def sources(self, request: Request, query: Annotated[NoQuery, Query()]) -> Response:
         """List all sources, their sessions and gaps."""
-        with self._reader.snapshot() as snapshot:
-            found = replies.source_rows(snapshot.sessions(), snapshot.headcounts())
-        return Response(orjson.dumps(found), media_type="application/json")
+        with self._reader.snapshot() as store:
+            version = store.version()
+            return self._kept.answer(
+                request,
+                version,
+                lambda: orjson.dumps(replies.source_rows(store.sessions(), store.headcounts())),
+            )
 
     def people(self, request: Request, query: Annotated[PeopleQuery, Query()]) -> Response:
         """List a page of people."""
-        with self._reader.snapshot() as snapshot:
-            page = _people(snapshot, query, request.scope.get("root_path", ""))
-        return Response(orjson.dumps(page), media_type="application/json")
+        root_path = request.scope.get("root_path", "")
+        with self._reader.snapshot() as store:
+            version = store.version()
+            return self._kept.answer(request, version, lambda: orjson.dumps(_people(store, query, root_path)))
 
     def person(self, request: Request, person: PersonId, query: Annotated[NoQuery, Query()]) -> replies.PersonReply:
         """Return when a person was seen."""

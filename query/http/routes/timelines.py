@@ -17,6 +17,7 @@ from query.http.parameters import ROWS, PersonId, TimelineQuery
 from query.http.problems import documented
 from query.http.streams import RowStream
 from query.http.times import cursor_of, event_time, parse_cursor, parse_cursor_us, parse_every, parse_time
+from query.http.versions import tagged
 from query.series import baseline_of, end_of
 from query.store import Person, Reader, Session
 from query.tables import Rows, Table, timeline_columns, timeline_table
@@ -166,6 +167,8 @@ def _page(
     if query.format == "columnar" or query.format == "json-rows":
         encode = bodies.rows if query.format == "json-rows" else bodies.columnar
         body = encode(page, person, session, cursor, select.names)
+        if session.closed:
+            return tagged(request, body, headers)
         return Response(body, headers=headers, media_type="application/json")
     answer = RowStream(query.format, timeline_rows(page, iter(()), person, session, select), file_name(person.id))
     answer.headers.update(headers)
