@@ -31,19 +31,24 @@ _ROWS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class StudyQuery(Parameters):
+class ManyQuery(Parameters):
     """Whose rows, of which values, in which format."""
 
     source: str | None = Field(None, max_length=4_096, description="Only people of this source")
     person: list[str] = Field([], max_length=1_000, description="Only these people; may be repeated")
     channels: str | None = CHANNELS
-    baseline: str | None = BASELINE
     format: Literal["json"] | TableFormat = Field("json", description="JSON, or rows as a file")
 
     @property
     def whom(self) -> Whom:
         """The people asked for."""
         return Whom(self.source, tuple(self.person))
+
+
+class StudyQuery(ManyQuery):
+    """Less each face at rest."""
+
+    baseline: str | None = BASELINE
 
 
 class ExportQuery(StudyQuery):
@@ -73,7 +78,7 @@ class SummaryQuery(EpisodeQuery):
     on: float | None = Field(None, ge=-1_000, le=1_000, description="Count episodes of at least this value too")  # type: ignore[assignment]
 
 
-class ResponseQuery(StudyQuery):
+class ResponseQuery(ManyQuery):
     """The window around a marker."""
 
     window: str = Field("-1..5", max_length=40, description="FROM..TO around the marker, seconds", examples=["-1..5"])
@@ -123,8 +128,6 @@ class StudyRoutes:
         markers: Annotated[bytes, Body(media_type="text/csv", description="Columns t, and marker, source if needed")],
     ) -> Response:
         """Return the mean response to the markers of the body; nothing of it is stored."""
-        if query.baseline is not None:
-            raise BadRequest("baseline: a response is the difference to the time before its marker")
         if len(markers) > MOST_MARKER_BYTES:
             raise BadRequest(f"markers of {len(markers):,} bytes; wanted at most {MOST_MARKER_BYTES:,}")
         try:
@@ -134,7 +137,7 @@ class StudyRoutes:
         select, window = parse_selection(query.channels), window_of(query.window, query.step)
         return self._answer(query, "responses", lambda store: response_rows(store, query.whom, found, select, window))
 
-    def _answer(self, query: StudyQuery, name: str, rows_of: Callable[[Snapshot], Rows]) -> Response:
+    def _answer(self, query: ManyQuery, name: str, rows_of: Callable[[Snapshot], Rows]) -> Response:
         """Answer with the rows of one state of the store: streamed, or as one JSON document."""
         with ExitStack() as stack:
             rows = rows_of(stack.enter_context(self._reader.snapshot()))
