@@ -58,7 +58,7 @@ class OnnxEngine:
 
 
 def open_session(
-    weights: bytes, threads: int, name: str, weight_bits: int = SATURATING_BITS
+    weights: bytes, threads: int, name: str, weight_bits: int = SATURATING_BITS, literally: bool = False
 ) -> onnxruntime.InferenceSession:
     """Return a CPU session over the very bytes whose hash was checked.
 
@@ -67,6 +67,7 @@ def open_session(
         threads: of one call.
         name: for errors.
         weight_bits: of its int8 products, where it has any (`ModelCard.weight_bits`).
+        literally: node by node; ONNX Runtime's rewriting gets eight bits between fp16 wrong and fails on fp8.
 
     Raises:
         BadModel: ONNX Runtime cannot read them.
@@ -77,6 +78,8 @@ def open_session(
     options.enable_cpu_mem_arena = False  # the arena keeps the largest shape it ever saw
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if literally:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if weight_bits >= SATURATING_BITS:
         options.add_session_config_entry(*EXACT_INT8)
     try:

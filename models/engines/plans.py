@@ -1,5 +1,6 @@
 """The folder of plans: which one may be trusted, which is missing, and making it anew from its ONNX."""
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from contract.errors import EngineDoesNotFit
+from contract.errors import BadOutput, EngineDoesNotFit
 from contract.manifest import (
     Batches,
     Manifest,
@@ -29,6 +30,10 @@ from models.engines.library import Library
 from runtime.files import write_whole
 
 SUFFIX = ".plan.json"
+RELATIVE = "largest difference of a logit over the largest logit"
+DIFFERENCE = {"fp32": 0.01, "fp16": 0.05, "int8": 0.15, "fp8": 0.15}
+"""Largest such difference of a plan that may serve: kernels add in another order, and eight bits round elsewhere."""
+
 _AMPERE = (8, 0)
 
 
@@ -38,6 +43,10 @@ class Trusted:
 
     manifest: Manifest
     body: bytes
+
+
+Measure = Callable[[Trusted], tuple[Measurement, ...]]
+"""Runs a plan against its ONNX."""
 
 
 def plans_folder() -> Path:
@@ -174,9 +183,6 @@ def _manifests_of(folder: Path, card: ModelCard) -> Iterator[Path]:
     return (path for path in manifests(folder) if name.fullmatch(path.name))
 
 
-Measure = Callable[[Trusted], tuple[Measurement, ...]]
-
-
 def make_plan(
     folder: Path,
     card: ModelCard,
@@ -236,6 +242,32 @@ def make_plan(
     return Trusted(manifest, body), False
 
 
+def measured_plan(folder: Path, plan: Trusted, measure: Measure) -> Trusted:
+    """Return the plan with its accuracy in the manifest, measured here where it was not yet.
+
+    Args:
+        folder: of the plans; where it cannot be written, the accuracy is known to this process alone.
+        plan: trusted.
+        measure: runs the plan against its ONNX.
+
+    Raises:
+        EngineDoesNotFit: the plan answers otherwise than its ONNX.
+    """
+    manifest = plan.manifest
+    if not manifest.accuracy:
+        manifest = msgspec.structs.replace(manifest, accuracy=measure(plan), not_measured="")
+        manifest = signed(manifest, site_key())
+        with contextlib.suppress(BadOutput):
+            write_manifest(manifest, folder / f"{Path(manifest.plan_file).stem}{SUFFIX}")
+    limit = DIFFERENCE[manifest.recipe.precision]
+    for number in manifest.accuracy:
+        if number.name == RELATIVE and not number.value <= limit:
+            raise EngineDoesNotFit(
+                f"{manifest.plan_file}: a logit is off by {number.value:.2%} of the largest, wanted at most {limit:.0%}"
+            )
+    return Trusted(manifest, plan.body)
+
+
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write indented JSON, whole or not at all.
 
@@ -246,9 +278,9 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 
 
 def _timing_file(folder: Path, recipe: Recipe) -> Path:
-    """One timing cache per library version and GPU."""
-    capability = "_".join(recipe.compute_capabilities)
-    return folder / f"timing.{recipe.flavour}.{recipe.library_version}.{capability}.cache"
+    """Return the timing cache of this library version and card: times of one card say nothing of another."""
+    card = re.sub(r"[^A-Za-z0-9]+", "_", recipe.gpu) or "_".join(recipe.compute_capabilities)
+    return folder / f"timing.{recipe.flavour}.{recipe.library_version}.{card}.cache"
 
 
 def _read_timings(path: Path) -> bytes:

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 
 from contract.errors import EngineDoesNotFit, OutOfDeviceMemory
 from contract.manifest import Batches
-from contract.model_card import Measurement, ModelCard
+from contract.model_card import Measurement, ModelCard, weights_of
 from models.engines import Crops, Outputs
 from models.engines.building import Watch, recipe_for
 from models.engines.crops import checked, noise
 from models.engines.cuda import Gpu
 from models.engines.lanes import Lane, Part, Parts, Shapes
 from models.engines.library import Library
-from models.engines.onnx import OnnxEngine
-from models.engines.plans import Trusted, find_plan, make_plan, wanted_batches
+from models.engines.onnx import open_session
+from models.engines.plans import RELATIVE, Trusted, find_plan, make_plan, measured_plan, wanted_batches
 
+COMPARED = 16  # crops that a plan must answer as its ONNX does before it serves
 LANES = 2  # batches in flight: one is copied while the other computes; a third would only take memory
 _log = logging.getLogger(__name__)
 
@@ -133,16 +134,20 @@ def open_tensorrt(
     batches: Batches | None = None,
     watch: Watch | None = None,
 ) -> TensorRTEngine:
-    """An engine from a trusted plan; where there is none it is built from the card's ONNX, and `remark` says why.
+    """Return an engine from a trusted plan whose accuracy on this machine is known.
+
+    Where there is no plan it is built from the card's ONNX, and `remark` says why. A plan that was built where it
+    could not run is measured before it serves; one that answers otherwise than its ONNX never serves.
 
     Raises:
         BadModel: the ONNX is not the card's, or cannot be built.
+        EngineDoesNotFit: a fresh plan answers otherwise than its ONNX.
     """
     plan, refused = find_plan(plans, card, library, gpu)
     if plan is not None:
         try:
-            return TensorRTEngine(card, plan, library, gpu)
-        except EngineDoesNotFit as error:  # the library itself refuses it: driver, memory
+            return _serving(card, folder, plans, plan, TensorRTEngine(card, plan, library, gpu))
+        except EngineDoesNotFit as error:  # the library itself refuses it (driver, memory), or it answers otherwise
             refused.append(str(error))
     remark = "; ".join(refused) or "there was no plan"
     _log.warning("%s: building a plan: %s", card.name, remark)
@@ -150,22 +155,51 @@ def open_tensorrt(
         (plans / plan.manifest.plan_file).unlink(missing_ok=True)
     recipe = recipe_for(library, gpu, card.precision, batches or wanted_batches(plans, card))
     plan, _ = make_plan(plans, card, folder, library, gpu, recipe, watch)
-    return TensorRTEngine(card, plan, library, gpu, f"rebuilt: {remark}")
+    engine = TensorRTEngine(card, plan, library, gpu, f"rebuilt: {remark}")
+    return _serving(card, folder, plans, plan, engine)
+
+
+def _serving(card: ModelCard, folder: Path, plans: Path, plan: Trusted, engine: TensorRTEngine) -> TensorRTEngine:
+    """Return the engine once its plan's accuracy is known and good; close it where it is not."""
+    shown = noise(card.input_edge, COMPARED)
+    try:
+        engine.manifest = measured_plan(plans, plan, lambda _: differences(card, folder, engine, shown)).manifest
+    except EngineDoesNotFit:
+        engine.close()
+        raise
+    return engine
 
 
 def accuracy(
     card: ModelCard, folder: Path, plan: Trusted, library: Library, gpu: Gpu, crops: NDArray[np.uint8]
 ) -> tuple[Measurement, ...]:
-    """Largest difference of the plan's logits from ONNX Runtime's, and the share of equal decisions, on these crops."""
+    """Return `differences` of a plan on crops (N, edge, edge, 3)."""
     engine = TensorRTEngine(card, plan, library, gpu)
-    seen, wanted = engine(crops)[card.output], OnnxEngine(card, folder, 2)(crops)[card.output]
-    engine.close()
-    made = ("mien engine build", f"ONNX Runtime on the CPU, {len(crops)} crops")
+    try:
+        return differences(card, folder, engine, crops)
+    finally:
+        engine.close()
+
+
+def differences(
+    card: ModelCard, folder: Path, engine: TensorRTEngine, crops: NDArray[np.uint8]
+) -> tuple[Measurement, ...]:
+    """Return how far an engine's answers are from ONNX Runtime's on crops (N, edge, edge, 3).
+
+    The largest difference of a logit as it is and over the largest logit, and the share of equal decisions.
+    """
+    seen = engine(crops)[card.output]
+    eight = card.precision in ("int8", "fp8")
+    session = open_session(weights_of(card, folder), 2, card.name, card.weight_bits, literally=eight)
+    wanted = session.run([card.output], {session.get_inputs()[0].name: crops})[0]
     difference = float(np.abs(seen - wanted).max())
-    agreement = float((seen.argmax(1) == wanted.argmax(1)).mean())
+    several = card.task == "action_units"
+    same = (seen > 0) == (wanted > 0) if several else seen.argmax(1) == wanted.argmax(1)
+    command, data = "mien engine build", f"ONNX Runtime on the CPU, {len(crops)} crops"
     return (
-        Measurement("largest difference of a logit from the reference", difference, made[1], made[0]),
-        Measurement("equal decisions", agreement, made[1], made[0]),
+        Measurement("largest difference of a logit from the reference", difference, data, command),
+        Measurement(RELATIVE, difference / max(1e-6, float(np.abs(wanted).max())), data, command),
+        Measurement("equal decisions", float(same.mean()), data, command),
     )
 
 

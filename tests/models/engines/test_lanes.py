@@ -37,9 +37,11 @@ def test_two_batches_are_in_flight_before_anybody_waits(open_on, crops):
     gpu = LazyGpu()
     engine = open_on(gpu)
 
+    done, gpu.most_streams_at_work = gpu.done, 0
+
     first, second = engine.submit(crops[:2]), engine.submit(crops[2:4])
 
-    assert gpu.done == 0
+    assert gpu.done == done
     assert gpu.most_streams_at_work == 2
     second.collect()
     first.collect()
@@ -58,7 +60,9 @@ def test_after_warming_up_every_batch_replays_a_graph(open_on, gpu, crops):
 
 
 def test_an_error_of_the_device_reaches_every_ticket_and_every_later_batch(open_on, crops):
-    engine = open_on(LazyGpu(fails_at=4))
+    gpu = LazyGpu()
+    engine = open_on(gpu)
+    gpu.fails_at = gpu.done + 1
 
     tickets = [engine.submit(crops[:2]), engine.submit(crops[2:4])]
 
@@ -71,7 +75,9 @@ def test_an_error_of_the_device_reaches_every_ticket_and_every_later_batch(open_
 
 
 def test_an_engine_that_failed_can_be_closed(open_on, crops):
-    engine = open_on(LazyGpu(fails_at=0))
+    gpu = LazyGpu()
+    engine = open_on(gpu)
+    gpu.fails_at = gpu.done
     ticket = engine.submit(crops[:2])
 
     engine.close()
@@ -98,14 +104,14 @@ def test_a_context_that_does_not_fit_halves_the_bucket_and_the_batch_goes_on(
 ):
     engine = open_on(LazyGpu())
     make = fakes.FakeEngine.create_execution_context
-    room = iter([True, False])  # for the bucket of one crop; none for the next one
+    room = iter([False])  # none for the bucket of two crops
     monkeypatch.setattr(fakes.FakeEngine, "create_execution_context", lambda *a: make(*a) if next(room, True) else None)
-    engine(crops[:1])
 
-    seen = engine(crops[:4])["logits"]
+    seen = engine(crops[:2])["logits"]
 
-    assert engine.most == 2
-    np.testing.assert_allclose(seen, OnnxEngine(*exported)(crops[:4])["logits"], atol=1e-6)
+    assert engine.most == 1
+    assert "no room for a context of 2 crops" in engine.remark
+    np.testing.assert_allclose(seen, OnnxEngine(*exported)(crops[:2])["logits"], atol=1e-6)
 
 
 def test_where_not_even_one_crop_fits_that_is_the_reason(open_on):

@@ -10,8 +10,18 @@ import pytest
 
 from contract.errors import EngineDoesNotFit
 from contract.manifest import Batches, read_manifest
+from contract.model_card import Measurement
 from models.engines.building import recipe_for
-from models.engines.plans import SUFFIX, make_plan, plan_body, trusted_plan, write_manifest
+from models.engines.plans import (
+    RELATIVE,
+    SUFFIX,
+    Trusted,
+    make_plan,
+    measured_plan,
+    plan_body,
+    trusted_plan,
+    write_manifest,
+)
 from models.engines.tensorrt import open_tensorrt
 
 
@@ -270,3 +280,50 @@ def test_a_plan_says_what_it_is(built, library):
     assert plan_body(built[1].parent, manifest)
     assert (manifest.net, manifest.recipe.flavour, manifest.recipe.library_version) == ("small", "trt", library.version)
     assert manifest.not_measured == "it was not run where it was built"
+
+
+def numbers(relative: float) -> tuple[Measurement, ...]:
+    return (Measurement(RELATIVE, relative, "16 crops", "pytest"),)
+
+
+def test_a_plan_is_measured_once_and_its_manifest_says_so(built, exported, plans, library, gpu):
+    plan = trusted_plan(built[1], exported[0], library, gpu)
+    calls: list[Trusted] = []
+
+    def measure(given: Trusted) -> tuple[Measurement, ...]:
+        calls.append(given)
+        return numbers(0.001)
+
+    seen = measured_plan(plans, plan, measure)
+    again = measured_plan(plans, trusted_plan(built[1], exported[0], library, gpu), measure)
+
+    assert len(calls) == 1
+    assert seen.manifest == again.manifest == read_manifest(built[1])
+    assert (seen.manifest.accuracy, seen.manifest.not_measured) == (numbers(0.001), "")
+
+
+@pytest.mark.parametrize("relative", [0.02, float("nan"), float("inf")])
+def test_a_plan_that_answers_otherwise_than_its_onnx_does_not_serve(built, exported, plans, library, gpu, relative):
+    plan = trusted_plan(built[1], exported[0], library, gpu)
+
+    with pytest.raises(EngineDoesNotFit, match=r"a logit is off by .* of the largest, wanted at most 1%"):
+        measured_plan(plans, plan, lambda _: numbers(relative))
+
+
+def test_where_manifests_cannot_be_written_the_accuracy_is_known_to_the_process(built, exported, plans, library, gpu):
+    plan = trusted_plan(built[1], exported[0], library, gpu)
+    (nowhere := plans / "file").touch()
+
+    assert measured_plan(nowhere, plan, lambda _: numbers(0.0)).manifest.accuracy == numbers(0.0)
+
+
+def test_each_card_has_its_own_times(exported, tmp_path, library, monkeypatch, fakes):
+    card, folder = exported
+    for name in ("NVIDIA H100 80GB HBM3", "NVIDIA H200"):
+        gpu = fakes.HostGpu(name, "9.0")
+        make_plan(tmp_path, card, folder, library, gpu, recipe_for(library, gpu, "fp32", Batches(1, 2, 4)))
+
+    assert sorted(each.name for each in tmp_path.glob("timing.*")) == [
+        "timing.trt.11.4.0.106.NVIDIA_H100_80GB_HBM3.cache",
+        "timing.trt.11.4.0.106.NVIDIA_H200.cache",
+    ]
