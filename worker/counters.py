@@ -1,13 +1,16 @@
 """What the worker has done, and where its time went."""
 
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 STAGES = ("wait", "decode", "read", "picture", "commit")
 BOUNDS_S = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the histograms
+
+
+def _unobserved(stage: str, spent_s: float) -> None:
+    """Do nothing."""
 
 
 @dataclass(slots=True)
@@ -28,9 +31,7 @@ class Counters:
     looped_at: float = field(default_factory=time.monotonic)  # s: when the worker last came round
     outcomes: dict[str, int] = field(default_factory=dict)  # of commits
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-    spread: dict[str, list[int]] = field(  # blocks by duration: one count per bound, and one beyond
-        default_factory=lambda: {stage: [0] * (len(BOUNDS_S) + 1) for stage in STAGES}
-    )
+    on_timed: Callable[[str, float], None] = _unobserved  # called after every block, with its stage and its seconds
 
     def beat(self) -> None:
         """The worker has come round, or waits knowingly."""
@@ -45,4 +46,4 @@ class Counters:
         finally:
             spent = clock() - begun
             self.seconds[stage] += spent
-            self.spread[stage][bisect_left(BOUNDS_S, spent)] += 1
+            self.on_timed(stage, spent)

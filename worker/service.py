@@ -114,7 +114,7 @@ class _Service:
         self._phase = "starting"
         self._patience = Patience(stop)
         self._standing = Standing(self._start_reasons)
-        health = HealthServer(settings.health_host, settings.health_port, self._standing)
+        health = HealthServer(settings.health_host, settings.health_port, self._standing.pages())
         stack.callback(health.close)
         on_health(health.port)
         _log.info("health pages on http://%s:%d", settings.health_host, health.port)
@@ -166,7 +166,8 @@ class _Service:
 
     def _show(self, worker: Worker, log: ServiceLog) -> None:
         standing = self._standing
-        standing.counters, standing.loops = worker.counters, True
+        standing.follow(worker.counters)
+        standing.loops = True
         standing.reasons = lambda: worker.troubles() + log.troubles()
         standing.lags, standing.log_counts = log.lags, log.counts
 

@@ -38,11 +38,11 @@ def promtool(*arguments: str | Path, folder: Path = FOLDER) -> subprocess.Comple
 def emitted() -> set[str]:
     """Return the names of all samples that a worker with a little history emits."""
     counters = Counters(outcomes={outcome.value: 1 for outcome in Outcome})
+    names = set(re.findall(r'"(\w+)":', _source_of_counts()))
+    standing = Standing(counters=counters, lags=lambda: {0: 1}, log_counts=lambda: dict.fromkeys(names, 0))
     for stage in STAGES:
         with counters.timed(stage):
             pass
-    names = set(re.findall(r'"(\w+)":', _source_of_counts()))
-    standing = Standing(counters=counters, lags=lambda: {0: 1}, log_counts=lambda: dict.fromkeys(names, 0))
     return {re.split(r"[{ ]", line)[0] for line in metrics(standing) if not line.startswith("#")}
 
 

@@ -240,8 +240,8 @@ def test_the_command_publishes_a_file_once(bootstrap: str, redis_url: str, topic
     clip = write_clip(tmp_path / "clip.mp4", frames=20)
 
     for source, code, said in (
-        (str(clip), 0, "clip: 2 records, 0 faces published"),
-        (str(clip), 0, "clip: nothing new"),  # what waits in Kafka says that it was looked at to its end
+        (f"clip={clip}", 0, "clip: 2 records, 0 faces published"),
+        (f"clip={clip}", 0, "clip: nothing new"),  # what waits in Kafka says that it was looked at to its end
         ("nowhere.mp4", 2, "mien: there is no file or folder nowhere.mp4"),
     ):
         with the_command(bootstrap, redis_url, name, source) as running:

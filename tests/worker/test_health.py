@@ -18,7 +18,7 @@ def standing() -> Standing:
 
 @pytest.fixture
 def server(standing: Standing) -> Iterator[HealthServer]:
-    server = HealthServer("127.0.0.1", 0, standing)
+    server = HealthServer("127.0.0.1", 0, standing.pages())
     yield server
     server.close()
 
@@ -63,11 +63,12 @@ def test_other_pages_are_not_found(server: HealthServer) -> None:
 
 def test_a_port_that_is_taken_is_one_line(server: HealthServer, standing: Standing) -> None:
     with pytest.raises(BadOutput, match=f"port {server.port} of 127.0.0.1 cannot be served"):
-        HealthServer("127.0.0.1", server.port, standing)
+        HealthServer("127.0.0.1", server.port, standing.pages())
 
 
 def test_the_figures_are_those_of_the_counters(standing: Standing, server: HealthServer) -> None:
-    standing.counters = counters = Counters(records=12, points=9, outcomes={"applied": 3, "fenced": 1})
+    counters = Counters(records=12, points=9, outcomes={"applied": 3, "fenced": 1})
+    standing.follow(counters)
     standing.lags = lambda: {0: 7, 11: 0}
     standing.log_counts = lambda: {"recycles": 2}
     ticks = iter([0.0, 0.002, 0.0, 20.0])
@@ -77,16 +78,16 @@ def test_the_figures_are_those_of_the_counters(standing: Standing, server: Healt
 
     found = dict(line.rsplit(" ", 1) for line in asked(server, "/metrics")[1].splitlines() if line[0] != "#")
 
-    assert found["mien_worker_records_total"] == "12"
-    assert found["mien_worker_points_total"] == "9"
-    assert found['mien_worker_commits_total{outcome="fenced"}'] == "1"
-    assert found['mien_worker_lag_records{partition="0"}'] == "7"
-    assert found["mien_worker_log_recycles_total"] == "2"
-    assert found["mien_worker_ready"] == "1"
-    assert found['mien_worker_seconds_bucket{stage="commit",le="0.001"}'] == "0"
-    assert found['mien_worker_seconds_bucket{stage="commit",le="0.003"}'] == "1"
-    assert found['mien_worker_seconds_bucket{stage="commit",le="+Inf"}'] == "2"
-    assert found['mien_worker_seconds_count{stage="commit"}'] == "2"
+    assert float(found["mien_worker_records_total"]) == 12
+    assert float(found["mien_worker_points_total"]) == 9
+    assert float(found['mien_worker_commits_total{outcome="fenced"}']) == 1
+    assert float(found['mien_worker_lag_records{partition="0"}']) == 7
+    assert float(found["mien_worker_log_recycles_total"]) == 2
+    assert float(found["mien_worker_ready"]) == 1
+    assert float(found['mien_worker_seconds_bucket{le="0.001",stage="commit"}']) == 0
+    assert float(found['mien_worker_seconds_bucket{le="0.003",stage="commit"}']) == 1
+    assert float(found['mien_worker_seconds_bucket{le="+Inf",stage="commit"}']) == 2
+    assert float(found['mien_worker_seconds_count{stage="commit"}']) == 2
     assert float(found['mien_worker_seconds_sum{stage="commit"}']) == pytest.approx(20.002)
 
 

@@ -159,8 +159,8 @@ def test_a_service_works_until_it_is_asked_to_stop_and_lets_go_of_everything() -
 
         assert served.ended() == DONE
 
-    assert "mien_worker_records_total 20\n" in figures
-    assert 'mien_worker_lag_records{partition="0"} 0\n' in figures
+    assert "mien_worker_records_total 20.0\n" in figures
+    assert 'mien_worker_lag_records{partition="0"} 0.0\n' in figures
     assert points(served.store.entries[0]) == list(range(20))
     assert served.store.closed
     assert served.told.closed
@@ -310,7 +310,7 @@ def test_sigterm_drains_and_ends_with_zero() -> None:
     assert process.stdout is not None
     try:
         port = int(process.stdout.readline())
-        wait_for(lambda: b"records_total 20" in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read())
+        wait_for(lambda: b"records_total 20.0" in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read())
         os.kill(process.pid, signal.SIGTERM)
 
         assert process.wait(20) == DONE
