@@ -497,7 +497,7 @@ def test_the_api_describes_itself_completely(get: Get) -> None:
     document = get("/openapi.json").json()
 
     for path, operations in document["paths"].items():
-        operation = operations["get"]
+        ((_, operation),) = operations.items()
         assert operation["summary"], path
         assert {"200", "400", "500"} <= set(operation["responses"]), path
         if path.startswith("/v1/"):
