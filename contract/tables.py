@@ -1,6 +1,6 @@
 """The SQLite layout that the worker writes and the query layer reads."""
 
-LAYOUT_VERSION = 4
+LAYOUT_VERSION = 5
 INTERRUPTION = -1  # in the place of a sequence: contract.records, Gap.is_interruption
 APPLICATION_ID = 0x4D69656E  # «Mien», in the file header, so that another program's file is recognised
 
@@ -9,6 +9,8 @@ CREATE TABLE partitions (
     log TEXT NOT NULL, partition INTEGER NOT NULL,
     epoch INTEGER NOT NULL,                 -- rises with every takeover
     next_offset INTEGER NOT NULL,           -- everything stored is the fold of the log before it
+    store BLOB,                             -- identity of this file, where every commit writes: a write-ahead log of
+                                            -- another one brings another
     rejected INTEGER NOT NULL DEFAULT 0, shed INTEGER NOT NULL DEFAULT 0,  -- deliveries passed over, by reason
     PRIMARY KEY (log, partition)
 ) WITHOUT ROWID;
@@ -60,6 +62,7 @@ ALTER TABLE partitions ADD COLUMN rejected INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE partitions ADD COLUMN shed INTEGER NOT NULL DEFAULT 0;
 """,
     2: _RESCORINGS,
+    4: "ALTER TABLE partitions ADD COLUMN store BLOB;",
     3: """
 ALTER TABLE sessions ADD COLUMN name TEXT;
 ALTER TABLE sessions ADD COLUMN settings TEXT;

@@ -15,6 +15,7 @@ from mien.commands.engine import app as engine_app
 from mien.commands.manual import completion, manual
 from mien.commands.service import install_service
 from mien.commands.size import size
+from mien.commands.store import store_app
 from mien.stack.command import app as stack_app
 from query.__main__ import command as serve_command
 from worker.__main__ import command as worker_command
@@ -269,3 +270,4 @@ app.command("manual")(manual)
 training.mount(app)
 app.add_typer(engine_app, name="engine")
 app.add_typer(stack_app, name="stack")
+app.add_typer(store_app, name="store")

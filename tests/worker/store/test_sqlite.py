@@ -1,5 +1,7 @@
 import json
+import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -222,6 +224,7 @@ def test_a_store_of_the_first_layout_goes_on_with_the_counters_of_ours(path: Pat
             ("sessions", "settings"),
             ("sessions", "start_offset"),
             ("gaps", "faces"),
+            ("partitions", "store"),
         ):
             older.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         older.execute("PRAGMA user_version = 1")
@@ -246,7 +249,7 @@ def test_a_store_of_the_first_layout_goes_on_with_the_counters_of_ours(path: Pat
         assert reader.execute("PRAGMA user_version").fetchone() == (LAYOUT_VERSION,)
         tables = {row[0] for row in reader.execute("SELECT name FROM pragma_table_info('partitions')")}
     reader.close()
-    assert tables == {"log", "partition", "epoch", "next_offset", "rejected", "shed"}
+    assert tables == {"log", "partition", "epoch", "next_offset", "rejected", "shed", "store"}
 
 
 def test_an_empty_file_becomes_a_store(path: Path) -> None:
@@ -389,3 +392,49 @@ def killed_after(path: Path, commits: int) -> int:
         said += process.stdout.readlines()
     assert process.returncode == -signal.SIGKILL
     return int(said[-1])
+
+
+def test_a_file_with_two_names_is_not_written(tmp_path: Path) -> None:
+    first = SqliteStore(tmp_path / "store.db")
+    (tmp_path / "link.db").symlink_to(tmp_path / "store.db")
+    os.link(tmp_path / "store.db", tmp_path / "hard.db")
+
+    with pytest.raises(StoreUnwritable, match="another process is writing this store"):
+        SqliteStore(tmp_path / "link.db")
+    with pytest.raises(StoreUnwritable, match="has 2 names \\(hard links\\)"):
+        SqliteStore(tmp_path / "hard.db")
+    first.close()
+
+
+@pytest.mark.parametrize("pages", ["all", "some"])
+def test_a_log_of_another_file_is_found_when_the_store_is_opened(tmp_path: Path, pages: str) -> None:
+    for name, count in (("a", 400), ("b", 3000)):
+        store = SqliteStore(tmp_path / f"{name}.db")
+        lease = store.take(LOG, 0)
+        commit(store, lease, [an_opening(), *(a_point(n, f"p{n % 97}") for n in range(1, count))])
+        if name == "b":
+            if pages == "some":  # the file first holds what was committed, then the log the rest
+                store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                commit(store, lease, [a_point(n, f"p{n % 97}") for n in range(count, count + 90)], begin=count)
+            shutil.copy(tmp_path / "b.db-wal", tmp_path / "a.db-wal")
+        store.close()
+
+    before = (tmp_path / "a.db").read_bytes()
+
+    with pytest.raises(BadStore, match=r"a\.db: (damaged|the write-ahead log beside it is another store's)"):
+        SqliteStore(tmp_path / "a.db")
+
+    assert (tmp_path / "a.db").read_bytes() == before
+
+
+def test_a_log_that_a_killed_writer_left_is_gone_on_with(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    commit(store, store.take(LOG, 0), [an_opening(), a_point(1)])
+    for name in ("store.db", "store.db-wal"):
+        shutil.copy(tmp_path / name, tmp_path / f"copy-{name}")
+    store.close()
+
+    copy = SqliteStore(tmp_path / "copy-store.db")
+
+    assert copy.high_water("cam", "s1") == 1
+    copy.close()

@@ -52,8 +52,9 @@ class SqliteStore:
         with self._turn, translated(self._path), transaction(self._connection):
             epoch, next_offset = self._position(log, partition) or (0, 0)
             self._connection.execute(
-                "INSERT INTO partitions (log, partition, epoch, next_offset) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (log, partition) DO UPDATE SET epoch = excluded.epoch",
+                "INSERT INTO partitions (log, partition, epoch, next_offset, store) VALUES (?, ?, ?, ?, "
+                "coalesce((SELECT store FROM partitions WHERE store IS NOT NULL LIMIT 1), randomblob(16))) "
+                "ON CONFLICT (log, partition) DO UPDATE SET epoch = excluded.epoch, store = excluded.store",
                 (log, partition, epoch + 1, next_offset),
             )
             return Lease(epoch + 1, next_offset)

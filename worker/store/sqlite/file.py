@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 from contract.errors import BadStore, NotAStore, StoreTooNew, StoreUnwritable
 from contract.tables import APPLICATION_ID, LAYOUT_VERSION, MIGRATIONS, SCHEMA
@@ -23,7 +24,10 @@ def open_file(path: Path) -> sqlite3.Connection:
     Raises:
         NotAStore, StoreTooNew, StoreUnwritable, BadStore.
     """
+    _check_names(path)
     with translated(path):
+        if path.exists() and path.with_name(path.name + "-wal").exists():
+            _check_log(path)
         connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             if _is_empty(connection):
@@ -156,6 +160,42 @@ def _run(connection: sqlite3.Connection, statements: str) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _check_names(path: Path) -> None:
+    """Raise if the file has several names: SQLite keeps its log beside one of them, and we our lock."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_file() and (names := path.stat().st_nlink) > 1:
+            raise StoreUnwritable(
+                f"{path}: the file has {names} names (hard links), under each of which another process might write;"
+                " wanted one: copy it to a file of its own"
+            )
+
+
+def _check_log(path: Path) -> None:
+    """Raise if the write-ahead log that lies beside the file does not belong to it; nothing is written.
+
+    It must be known before a connection that may write is closed, as that moves the log into the file.
+    """
+    place = f"file:{quote(str(path))}?mode=ro"
+    with contextlib.closing(sqlite3.connect(f"{place}&immutable=1", uri=True)) as without_log:
+        identity = _identity(without_log)
+    with contextlib.closing(sqlite3.connect(place, uri=True, timeout=BUSY_S)) as with_log:
+        if identity is not None and _identity(with_log) != identity:
+            raise BadStore(f"{path}: the write-ahead log beside it is another store's; restore both from one copy")
+        found = [line for (line,) in with_log.execute("PRAGMA quick_check(1)")]
+    if found != ["ok"]:
+        raise BadStore(
+            f"{path}: damaged ({found[0]}); is the write-ahead log beside it of another copy? Restore both from one"
+        )
+
+
+def _identity(connection: sqlite3.Connection) -> bytes | None:
+    """The identity that the file was given with its first partition; None: none, or an older layout."""
+    with contextlib.suppress(sqlite3.Error):
+        row = connection.execute("SELECT store FROM partitions WHERE store IS NOT NULL LIMIT 1").fetchone()
+        return row[0] if row else None
+    return None
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> None:
