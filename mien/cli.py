@@ -127,11 +127,17 @@ def run(
     recorded_at: Annotated[
         str | None,
         typer.Option(
-            help="When the first frame was recorded, such as 2026-11-21T09:30:00+01:00; the answers then carry dates.",
+            help="When the first frame was recorded: 2026-11-21T09:30:00+01:00, for each file the pattern of its name "
+            "and its zone ('%Y%m%d_%H%M%S Europe/Berlin'), a table .csv (columns file, recorded_at), or «container».",
             rich_help_panel=ANALYSIS,
             metavar="TIME",
         ),
     ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", help="Look at a part only: from here, such as 90 or 1:30.", rich_help_panel=ANALYSIS),
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Likewise; exclusive.", rich_help_panel=ANALYSIS)] = None,
     serve: Annotated[
         bool | None,
         typer.Option(
@@ -154,13 +160,15 @@ def run(
     """Look at videos, pictures and cameras: a timeline of each person, as a table, a file, an API and a dashboard."""
     from ingest.faces.follow import DETECT_EVERY
     from ingest.settings import IngestSettings
-    from mien.run import RunRequest, moment, run_all
+    from mien.clock import media_time
+    from mien.run import RunRequest, run_all
     from query.listen import Listen
 
     request = RunRequest(
         sources=tuple(sources),
         name=name,
         recursive=recursive,
+        recorded_at=recorded_at,
         out=out,
         store=store,
         ingest=IngestSettings(
@@ -169,7 +177,8 @@ def run(
             track=track,
             detect_every=detect_every or DETECT_EVERY,
             min_quality=min_quality,
-            recorded_at=None if recorded_at is None else moment(recorded_at),
+            begin=media_time(begin, "--from"),
+            end=media_time(end, "--to"),
             keeps_pictures=pictures,
         ),
         nets=tuple(name.strip() for name in nets.split(",") if name.strip()),

@@ -5,6 +5,7 @@ from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -12,7 +13,8 @@ from rich.text import Text
 
 from contract.labels import EXPRESSIONS, GapReason
 from contract.readings import ChannelKind
-from mien.timelines import SECOND_US, Timeline, seconds_since
+from mien.output.contents import gaps_of, low_quality, name_of
+from mien.timelines import SECOND_US, Block, Timeline, seconds_since
 from query.store import Session
 
 # Okabe and Ito's colour-blind-safe palette, the same as the dashboard's.
@@ -29,6 +31,8 @@ LETTERS = {"neutral": "n", "happiness": "H", "surprise": "U", "sadness": "S", "a
     "contempt": "C",
 }
 UNSEEN, NOT_LOOKED_AT = "·", "×"
+HEADS, GAP = ("person", "seen", "frames", "on average"), 2  # of a table; characters between its columns
+MOST_GAPS = 3  # in a line; the files hold all
 MOST_PEOPLE = 40  # a table longer than a screen helps nobody; the files hold everyone
 
 
@@ -44,7 +48,9 @@ def print_report(
         for session, people in some:
             console.print(_session(session, people, session_ids, colour=colour, width=console.width))
     shown = [
-        name for name in EXPRESSIONS if any((ChannelKind.EXPRESSION, name) in t.values for _, p in contents for t in p)
+        name
+        for name in EXPRESSIONS
+        if any((ChannelKind.EXPRESSION, name) in t.channels for _, p in contents for t in p)
     ]
     if shown:
         timed = any(not _is_picture(session) for session, _ in contents)
@@ -56,7 +62,8 @@ def _is_picture(session: Session) -> bool:
 
 
 def _name(session: Session, with_id: bool) -> str:
-    return f"{session.source}.{session.id}" if with_id else session.source
+    """What the user calls it; with the id before it, where people are asked for by that."""
+    return f"{session.source}.{session.id}  {name_of(session)}" if with_id else name_of(session)
 
 
 def _pictures(contents: Sequence[tuple[Session, list[Timeline]]], session_ids: bool) -> RenderableType:
@@ -69,7 +76,7 @@ def _pictures(contents: Sequence[tuple[Session, list[Timeline]]], session_ids: b
         if not people:
             table.add_row(name, "", Text("no face was seen", "dim"))
         for index, timeline in enumerate(people):
-            table.add_row("" if index else name, _short(timeline), _average(timeline, 2))
+            table.add_row("" if index else name, _short(timeline), _average(timeline.whole(), 2))
     left = len(contents) - MOST_PEOPLE
     rest = [Text(f"… and {left} more pictures", "dim")] if left > 0 else []
     return Group(Text(""), table, *rest)
@@ -81,20 +88,30 @@ def _session(
     title = Text.assemble("\n", (_name(session, session_ids), "bold"), "  ", (_facts(session, people), "dim"))
     if not people:
         return Group(title, Text("  no face was seen"))
-    named = 2 if width >= 110 else 1
-    cells = max(12, min(60, width - 44 - 18 * named))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
-    table.add_column("person", no_wrap=True)
-    table.add_column("seen", justify="right", no_wrap=True)
-    table.add_column("frames", justify="right", no_wrap=True)
+    rows = [_row(timeline, 2 if width >= 110 else 1) for timeline in people[:MOST_PEOPLE]]
     length_s = _length_s(session, people)
+    taken = [max(len(HEADS[place]), *(_width(row[place]) for row in rows)) + GAP for place in range(len(HEADS))]
+    cells = max(12, min(60, width - sum(taken) - GAP))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim", expand=False)
+    table.add_column(HEADS[0], no_wrap=True)
+    for head in HEADS[1:3]:
+        table.add_column(head, justify="right", no_wrap=True)
     table.add_column(_scale(length_s, cells), no_wrap=True)
-    table.add_column("on average", no_wrap=True)
-    for timeline in people[:MOST_PEOPLE]:
-        strip = _strip(session, timeline, length_s, cells, colour)
-        table.add_row(_short(timeline), _seen(timeline), f"{len(timeline.points):,}", strip, _average(timeline, named))
+    table.add_column(HEADS[3])
+    for timeline, (name, seen, frames, average) in zip(people, rows, strict=False):
+        table.add_row(name, seen, frames, _strip(session, timeline.whole(), length_s, cells, colour), average)
     rest = [Text(f"… and {len(people) - MOST_PEOPLE} more people", "dim")] if len(people) > MOST_PEOPLE else []
-    return Group(title, Padding(Group(table, *rest), (0, 0, 0, 2), expand=False))
+    return Group(title, Padding(Group(table, *rest), (0, 0, 0, GAP), expand=False))
+
+
+def _row(timeline: Timeline, named: int) -> tuple[str, str, str, Text]:
+    """The person, when they were seen, in how many frames, and what they show on average."""
+    block = timeline.whole()
+    return _short(timeline), _seen(block), f"{len(block):,}", _average(block, named)
+
+
+def _width(cell: str | Text) -> int:
+    return cell.cell_len if isinstance(cell, Text) else cell_len(cell)
 
 
 def _scale(length_s: float, cells: int) -> str:
@@ -112,15 +129,20 @@ def _facts(session: Session, people: list[Timeline]) -> str:
     ]
     if not session.closed and not any(gap.reason == GapReason.INTERRUPTED for gap in session.gaps):
         facts.append("not finished")
-    for gap in session.gaps:
+    missed = [gap for gap in gaps_of(session) if gap.reason != GapReason.LOW_QUALITY]
+    for gap in missed[:MOST_GAPS]:
         begin, end = seconds_since(session, gap.begin), seconds_since(session, gap.end)
         facts.append(f"not looked at {begin:.1f}–{end:.1f} s: {gap.reason.replace('_', ' ')}")
+    if len(missed) > MOST_GAPS:
+        facts.append(f"and {len(missed) - MOST_GAPS:,} more gaps")
+    if left_out := low_quality(session):
+        facts.append(f"{left_out:,} {'face' if left_out == 1 else 'faces'} of low quality left out")
     return " · ".join(facts)
 
 
 def _length_s(session: Session, people: list[Timeline]) -> float:
     ends = [seconds_since(session, gap.end) for gap in session.gaps]
-    ends += [float(timeline.time_s[-1]) for timeline in people if len(timeline.time_s)]
+    ends += [seconds_since(session, timeline.person.last_time) for timeline in people]
     return max(0.001, seconds_since(session, session.complete_until or session.opened_at), *ends)
 
 
@@ -129,24 +151,24 @@ def _short(timeline: Timeline) -> str:
     return timeline.person.id.rsplit(".", 1)[-1]
 
 
-def _seen(timeline: Timeline) -> str:
-    return f"{timeline.time_s[0]:.1f}–{timeline.time_s[-1]:.1f} s" if len(timeline.time_s) else "–"
+def _seen(block: Block) -> str:
+    return f"{block.time_s[0]:.1f}–{block.time_s[-1]:.1f} s" if len(block) else "–"
 
 
-def _strip(session: Session, timeline: Timeline, length_s: float, cells: int, colour: bool) -> Text:
+def _strip(session: Session, block: Block, length_s: float, cells: int, colour: bool) -> Text:
     """One character per stretch of time: the expression with the highest mean, or why there is none."""
-    expressions = timeline.of_kind(ChannelKind.EXPRESSION)
-    where = np.minimum((timeline.time_s / length_s * cells).astype(int), cells - 1)
-    until_s = _until_s(timeline, session.step / SECOND_US if session.step else length_s)
+    expressions = block.of_kind(ChannelKind.EXPRESSION)
+    where = np.minimum((block.time_s / length_s * cells).astype(int), cells - 1)
+    until_s = _until_s(block.time_s, session.step / SECOND_US if session.step else length_s)
     text = Text()
     for cell in range(cells):
         middle = (cell + 0.5) / cells * length_s
         missed = any(
-            seconds_since(session, gap.begin) <= middle < seconds_since(session, gap.end) for gap in session.gaps
+            seconds_since(session, gap.begin) <= middle < seconds_since(session, gap.end) for gap in session.missed
         )
         here = where == cell
         if not here.any() and not missed:
-            here = (timeline.time_s <= middle) & (middle < until_s)
+            here = (block.time_s <= middle) & (middle < until_s)
         if here.any() and expressions:
             means = {name: float(np.nanmean(values[here])) for name, values in expressions.items()}
             top = max(means, key=means.__getitem__)
@@ -158,19 +180,19 @@ def _strip(session: Session, timeline: Timeline, length_s: float, cells: int, co
     return text
 
 
-def _until_s(timeline: Timeline, step_s: float) -> NDArray[np.float64]:
-    """Per reading the time up to which it speaks: the next one, or the next look, which did not find the face."""
-    away_s = np.diff(timeline.time_s, append=np.inf)
-    return timeline.time_s + np.where(away_s < 1.5 * step_s, away_s, step_s)  # frame times give or take half a step
+def _until_s(time_s: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
+    """Per reading the time up to which it counts: the next one, or the next look, which did not find the face."""
+    away_s = np.diff(time_s, append=np.inf)
+    return time_s + np.where(away_s < 1.5 * step_s, away_s, step_s)  # frame times give or take half a step
 
 
-def _average(timeline: Timeline, named: int) -> Text:
-    means = {name: float(np.nanmean(v)) for name, v in timeline.of_kind(ChannelKind.EXPRESSION).items() if len(v)}
+def _average(block: Block, named: int) -> Text:
+    means = {name: float(np.nanmean(v)) for name, v in block.of_kind(ChannelKind.EXPRESSION).items() if len(v)}
     top = sorted(means, key=means.__getitem__, reverse=True)[:named]
     parts = Text(" · ").join(
         Text(f"{name} {means[name]:.0%}", COLOURS.get(name, "")) for name in top if means[name] >= 0.05
     )
-    units = {name: float(np.nanmean(v)) for name, v in timeline.of_kind(ChannelKind.ACTION_UNIT).items() if len(v)}
+    units = {name: float(np.nanmean(v)) for name, v in block.of_kind(ChannelKind.ACTION_UNIT).items() if len(v)}
     for name in sorted(units, key=units.__getitem__, reverse=True)[:2]:
         if units[name] >= 0.5:
             parts.append(f" · {name} {units[name]:.0%}", "dim")

@@ -4,10 +4,9 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +16,14 @@ from rich.console import Console
 
 from contract.errors import BadOutput, BadRequest, BadStore
 from contract.exit_codes import BAD_INPUT, DONE, INTERRUPTED
+from contract.readings import NetVersion
 from ingest.followers import follower_factory
 from ingest.settings import IngestSettings
 from ingest.sources import Asked, Source, asked_for
+from ingest.sources.dates import dated
 from mien.again import Reread, engines_for, rereads
 from mien.analysis import Analysis
-from mien.output import Contents, check_writable, write
+from mien.output import Contents, check_writable, files_of, write
 from mien.progress import Watch
 from mien.report import print_report
 from mien.timelines import timelines
@@ -30,18 +31,18 @@ from mien.unseen import lines_of, unseen_of
 from models.engines import Engine
 from query.listen import Listen
 from query.serving import HttpServer
+from query.store import Snapshot
 from query.store.sqlite import SqliteReader
-from runtime.printing import printable
+from runtime.printing import printable, shown_path
 from runtime.signals import stopped_by_signals, wait_for_signal
 from worker.pipeline import Worker
 from worker.reading.nets import engines_of
-from worker.reading.reader import Reader
+from worker.reading.reader import Reader, schema_of
 from worker.store import Store
 from worker.store.sqlite import SqliteStore
 from worker.store.sqlite.again import ReadAgain
 
 Note = Callable[[str], None]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class RunRequest:
     sources: tuple[str, ...]
     name: str | None  # of the only source
     recursive: bool
+    recorded_at: str | None  # what `ingest.sources.dates.dated` takes
     out: Path | None
     store: Path | None
     ingest: IngestSettings
@@ -59,21 +61,6 @@ class RunRequest:
     serve: bool
     listen: Listen
     statistics: Path | None
-
-
-def moment(text: str) -> int:
-    """µs since the epoch of an ISO 8601 instant with its zone.
-
-    Raises:
-        BadRequest: it is none, or its zone is missing.
-    """
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise BadRequest(f"--recorded-at {text}: wanted an instant with its zone, such as 2026-11-21T09:30:00+01:00")
-    return (instant - EPOCH) // timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
@@ -133,7 +120,7 @@ def run_all(request: RunRequest) -> int:
     cv2.setNumThreads(1)  # ingest and worker have a thread each; OpenCV's pool only costs them
     screen, notes = Console(highlight=False), Console(stderr=True, highlight=False)
     note = partial(notes.print, markup=False, soft_wrap=True)  # names of files may look like markup, «[x264]»
-    asked = asked_for(request.sources, name=request.name, recursive=request.recursive)
+    asked = _asked(request)
     if request.out is not None:
         check_writable(request.out)
     with ExitStack() as stack:
@@ -147,48 +134,66 @@ def run_all(request: RunRequest) -> int:
             note(f"dashboard: {server.url}")
         with stopped_by_signals(partial(notes.print, "\nstopping after this frame …")) as stop, Watch(notes) as watch:
             analysis, worker = _Run(request, asked, engines, store, store_path, stop, note).look(watch)
-        contents = _contents(store_path, analysis.sessions)
-        _give(request, asked, analysis, contents, screen, note)
+        with closing(SqliteReader(store_path)) as reader, reader.snapshot() as snapshot:
+            contents = _contents(snapshot, asked, analysis, schema_of([engine.card for engine in engines]).nets)
+            _give(request, asked, analysis, contents, screen, note)
         if request.statistics is not None:
             request.statistics.write_bytes(orjson.dumps(analysis.statistics(worker, began)))
         if stop.is_set():
             kept = request.store or request.out
             note(f"stopped: what was looked at is {f'kept in {kept}' if kept else 'above'}, the rest is a gap")
-        elif request.serve and contents:
+        elif request.serve and contents.sessions:
             note("Ctrl-C ends it")
             wait_for_signal()
         return BAD_INPUT if analysis.failures else INTERRUPTED if stop.is_set() else DONE
 
 
+def _asked(request: RunRequest) -> Asked:
+    """The sources with their dates.
+
+    Raises:
+        BadSource, BadRequest: one line says what of the request is wrong.
+    """
+    asked = asked_for(request.sources, name=request.name, recursive=request.recursive)
+    settings = request.ingest
+    cameras = [source.shown for source in asked.sources if source.live]
+    if cameras and (settings.begin, settings.end) != (None, None):
+        raise BadRequest(f"--from and --to are for files, seen {cameras[0]}; wanted no camera beside them")
+    if request.recorded_at is None:
+        return asked
+    return replace(asked, sources=tuple(dated(asked.sources, request.recorded_at)))
+
+
 def _give(
     request: RunRequest, asked: Asked, analysis: Analysis, contents: Contents, screen: Console, note: Note
 ) -> None:
-    """Write the file, print the table and name what was not looked at, whatever the disk or a closed pipe refuses."""
-    unseen = unseen_of(asked, {source for source, _ in analysis.sessions}, analysis.failures)
+    """Write the files, print the table and name what was not looked at, whatever the disk or a closed pipe refuses."""
     try:
         if request.out is not None:
             write(request.out, contents)  # before anything is printed: the reader of a pipe may have gone
-        print_report(screen, contents)
+        print_report(screen, contents.sessions)
     finally:
         names = {source.id: source.shown for source in asked.sources}
         for source in analysis.known:
             note(f"{names[source]}: already analysed with these settings; taken from {request.store}")
-        for line in lines_of(unseen):
+        for line in lines_of(contents.unseen):
             note(line)
         for failure in analysis.failures.values():
             note(f"mien: {printable(str(failure))}")
-    for path in filter(None, (request.out, request.store)):
-        note(f"written: {path}")
+    for path in (*(files_of(request.out) if request.out else ()), *([request.store] if request.store else ())):
+        note(f"written: {shown_path(path)}")
 
 
-def _contents(store: Path, wanted: list[tuple[str, str]]) -> Contents:
-    """What the store holds of these sessions."""
-    reader = SqliteReader(store)
-    with reader.snapshot() as snapshot:
-        sessions = [snapshot.session(*key) for key in dict.fromkeys(wanted)]
-        contents = [(session, timelines(snapshot, session)) for session in sessions]
-    reader.close()
-    return contents
+def _contents(snapshot: Snapshot, asked: Asked, analysis: Analysis, nets: Sequence[NetVersion]) -> Contents:
+    """What the store holds of the sessions of a run, and what of the sources has none."""
+    sessions = [snapshot.session(*key) for key in dict.fromkeys(analysis.sessions)]
+    begun = {source for source, _ in analysis.sessions}
+    return Contents(
+        [(session, timelines(snapshot, session)) for session in sessions],
+        unseen_of(asked, begun, analysis.failures),
+        nets,
+        {source: printable(str(failure)) for source, failure in analysis.failures.items() if source in begun},
+    )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""A session as the outputs need it: each person's points in one table, whatever chunks and schemas they lie in."""
+"""A session as the outputs need it: each person's points in time order, whatever chunks and schemas they lie in."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -13,20 +14,38 @@ from query.store import Person, Session, Snapshot
 SECOND_US = 1e6
 EVER = 2**62
 
+Channel = tuple[ChannelKind, str]
+"""The kind and the name of a channel."""
+
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
-    """All that is known of one person in one session."""
+class Block:
+    """Some points of one person, sorted by time."""
 
-    person: Person
     time_s: NDArray[np.float64]  # (n,) seconds since the session's first frame
-    points: Columns
-    values: dict[tuple[ChannelKind, str], NDArray[np.float32]]  # (n,) per channel; NaN where no net read it
-    nets: tuple[NetVersion, ...]
+    points: Columns  # without their values
+    values: dict[Channel, NDArray[np.float32]]  # (n,) 0..1 per channel of the timeline; NaN where no net read it
+
+    def __len__(self) -> int:
+        return len(self.time_s)
 
     def of_kind(self, kind: ChannelKind) -> dict[str, NDArray[np.float32]]:
         """The channels of one kind, by name, in order."""
         return {name: values for (each, name), values in self.values.items() if each is kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One person in one session. Points are read when they are asked for, as long as the snapshot is open."""
+
+    person: Person
+    channels: tuple[Channel, ...]
+    nets: tuple[NetVersion, ...]
+    blocks: Callable[[], Iterator[Block]]  # by time; a few minutes each
+
+    def whole(self) -> Block:
+        """All points in one block."""
+        return joined(list(self.blocks()), self.channels)
 
 
 def timelines(snapshot: Snapshot, session: Session) -> list[Timeline]:
@@ -40,32 +59,45 @@ def seconds_since(session: Session, event_time: int) -> float:
     return (event_time - session.opened_at) / SECOND_US
 
 
-def _timeline(snapshot: Snapshot, session: Session, person: Person) -> Timeline:
-    schemas = snapshot.schemas(person.id, -EVER, EVER)
-    stretches = list(snapshot.points(person.id, -EVER, EVER))
-    points = _joined([columns for _, _, columns in stretches])
-    order = np.argsort(points.event_time, kind="stable")
-    values: dict[tuple[ChannelKind, str], NDArray[np.float32]] = {}
-    start = 0
-    for _, schema, columns in stretches:
-        for index, channel in enumerate(schemas[schema].channels):
-            column = values.setdefault((channel.kind, channel.name), np.full(len(points), np.nan, np.float32))
-            column[start : start + len(columns)] = columns.values[:, index]
-        start += len(columns)
-    return Timeline(
-        person=person,
-        time_s=(points.event_time[order] - session.opened_at) / SECOND_US,
-        points=_taken(points, order),
-        values={channel: column[order] for channel, column in values.items()},
-        nets=_nets(schemas.values()),
+def joined(blocks: Sequence[Block], channels: Iterable[Channel]) -> Block:
+    """The blocks of one timeline, one after the other."""
+    points = _joined([block.points for block in blocks])
+    nothing = np.empty(0, np.float32)
+    return Block(
+        np.concatenate([np.empty(0), *(block.time_s for block in blocks)]),
+        points,
+        {channel: np.concatenate([nothing, *(block.values[channel] for block in blocks)]) for channel in channels},
     )
 
 
-def _nets(schemas: Iterable[ReadingSchema]) -> tuple[NetVersion, ...]:
-    found: dict[NetVersion, None] = {}
-    for schema in schemas:
-        found.update(dict.fromkeys(schema.nets))
-    return tuple(found)
+def _timeline(snapshot: Snapshot, session: Session, person: Person) -> Timeline:
+    schemas = snapshot.schemas(person.id, -EVER, EVER)
+    channels = dict.fromkeys((each.kind, each.name) for schema in schemas.values() for each in schema.channels)
+    nets = dict.fromkeys(net for schema in schemas.values() for net in schema.nets)
+
+    def blocks() -> Iterator[Block]:
+        parts = snapshot.points(person.id, -EVER, EVER)
+        for _, group in itertools.groupby(parts, key=lambda part: part[0]):
+            yield _block(session, [(schemas[name], columns) for _, name, columns in group], tuple(channels))
+
+    return Timeline(person, tuple(channels), tuple(nets), blocks)
+
+
+def _block(session: Session, parts: Sequence[tuple[ReadingSchema, Columns]], channels: Sequence[Channel]) -> Block:
+    """Points of several schemas whose times may lie between each other's, in order."""
+    points = _joined([columns for _, columns in parts])
+    order = np.argsort(points.event_time, kind="stable")
+    values = {channel: np.full(len(points), np.nan, np.float32) for channel in channels}
+    start = 0
+    for schema, columns in parts:
+        for index, channel in enumerate(schema.channels):
+            values[channel.kind, channel.name][start : start + len(columns)] = columns.values[:, index]
+        start += len(columns)
+    return Block(
+        (points.event_time[order] - session.opened_at) / SECOND_US,
+        Columns(**{field.name: getattr(points, field.name)[order] for field in fields(points)}),
+        {channel: column[order] for channel, column in values.items()},
+    )
 
 
 def _joined(parts: Sequence[Columns]) -> Columns:
@@ -81,7 +113,3 @@ def _joined(parts: Sequence[Columns]) -> Columns:
         angles_deg=np.concatenate([part.angles_deg for part in parts]),
         values=np.empty((sum(map(len, parts)), 0), np.float32),
     )
-
-
-def _taken(points: Columns, order: NDArray[np.int64]) -> Columns:
-    return Columns(**{field.name: getattr(points, field.name)[order] for field in fields(points)})

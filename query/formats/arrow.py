@@ -48,7 +48,10 @@ def _batches(rows: Rows) -> RecordBatchReader:
         Field(each.name, _TYPES[each.kind], nullable=True, metadata={"unit": each.unit} if each.unit else None)
         for each in rows.columns
     ]
-    metadata = {f"mien.{name}": orjson.dumps(value).decode() for name, value in rows.metadata.items()}
+    metadata = {
+        f"mien.{name}": value if isinstance(value, str) else orjson.dumps(value).decode()
+        for name, value in rows.metadata.items()
+    }
     schema = Schema(fields, metadata=metadata)
     return RecordBatchReader.from_batches(schema, (_batch(table, schema) for table in rows.tables))
 

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -7,7 +8,7 @@ from rich.console import Console
 from contract.points import Columns
 from contract.readings import ChannelKind
 from mien.report import print_report
-from mien.timelines import Timeline
+from mien.timelines import Block, Timeline
 from query.store import GapSpan, Person, Session
 
 SECOND = 1_000_000
@@ -32,7 +33,7 @@ def session(*, frames=250, looked_at=250, length_s=10.0, closed=True, gaps=(), s
     )
 
 
-def seen_at(seconds, source="clip"):
+def seen_at(seconds, source="clip", more=(), units=()):
     time_s = np.array(seconds, np.float64)
     count = len(time_s)
     points = Columns(
@@ -55,11 +56,13 @@ def seen_at(seconds, source="clip"):
         points=count,
         has_picture=False,
     )
-    values = {
+    values = {(ChannelKind.EXPRESSION, name): np.zeros(count, np.float32) for name in more}
+    values |= {
         (ChannelKind.EXPRESSION, "neutral"): np.full(count, 0.1, np.float32),
         (ChannelKind.EXPRESSION, "happiness"): np.full(count, 0.9, np.float32),
     }
-    return Timeline(person, time_s, points, values, nets=())
+    values |= {(ChannelKind.ACTION_UNIT, name): np.full(count, 0.8, np.float32) for name in units}
+    return Timeline(person, tuple(values), (), lambda: iter([Block(time_s, points, values)]))
 
 
 def printed(contents, width=80, session_ids=False):
@@ -84,8 +87,9 @@ def test_a_sampled_frame_without_the_face_is_unseen_until_the_next_one():
     every_two_seconds = session(looked_at=5)
     marks = strip(printed([(every_two_seconds, [seen_at([0, 2, 6, 8])])]))
 
-    # Seconds 4 to 6 of 10, in 18 cells; the last of them holds the reading of second 6.
-    assert [cell for cell, mark in enumerate(marks) if mark == "·"] == [7, 8, 9]
+    middles = [(cell + 0.5) * 10 / len(marks) for cell in range(len(marks))]
+    unseen = [cell for cell, s in enumerate(middles) if 4 <= s < 6 and cell != 6 * len(marks) // 10]  # holds second 6
+    assert [cell for cell, mark in enumerate(marks) if mark == "·"] == unseen
 
 
 def test_a_gap_inside_a_sampling_step_stays_a_gap():
@@ -110,9 +114,7 @@ def test_an_interrupted_session_says_so_once():
 
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_a_mark_and_its_name_stay_on_one_line(width):
-    everything = seen_at([0, 1])
-    for name in ("surprise", "sadness", "anger", "disgust", "fear", "contempt"):
-        everything.values[ChannelKind.EXPRESSION, name] = np.zeros(2, np.float32)
+    everything = seen_at([0, 1], more=("surprise", "sadness", "anger", "disgust", "fear", "contempt"))
     lines = printed([(session(), [everything])], width).splitlines()
 
     for mark in ("n neutral", "D disgust", "C contempt"):
@@ -126,7 +128,7 @@ def test_pictures_share_one_table():
     ]
     lines = [line.split() for line in printed(contents).splitlines() if line.strip()]
 
-    assert [line[0] for line in lines] == ["picture", "anna", "empty"]
+    assert [line[0] for line in lines] == ["picture", "anna.mp4", "empty.mp4"]
     assert lines[1][1:] == ["1", "happiness", "90%", "·", "neutral", "10%"]
     assert lines[2][1:] == ["no", "face", "was", "seen"]
 
@@ -134,4 +136,35 @@ def test_pictures_share_one_table():
 def test_a_stored_person_can_be_asked_for_by_what_the_table_shows():
     text = printed([(session(), [seen_at([0, 1])])], session_ids=True)
 
-    assert "clip.7f3a  1 person" in text
+    assert "clip.7f3a  clip.mp4  1 person" in text
+
+
+def test_a_source_is_called_what_the_user_calls_it():
+    named = dataclasses.replace(session(), name="Anna")
+
+    assert printed([(named, [])]).split()[0] == "Anna"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_column_is_cut_where_units_are_shown(width):
+    text = printed([(session(), [seen_at([0, 1], units=("AU6", "AU12"))])], width)
+
+    assert "…" not in text
+    assert all(word in text for word in ("person", "frames", "happiness", "AU6", "AU12"))
+
+
+def test_faces_left_out_for_their_quality_are_counted_and_no_gap():
+    gaps = [GapSpan(0, SECOND, "low_quality", 25), GapSpan(SECOND, 2 * SECOND, "low_quality", 5)]
+    left_out = dataclasses.replace(session(), gaps=tuple(gaps))
+    text = printed([(left_out, [seen_at([3, 4])])])
+
+    assert "30 faces of low quality left out" in " ".join(text.split())
+    assert "×" not in strip(text)
+
+
+def test_many_gaps_do_not_fill_the_screen():
+    holes = session(gaps=[(second, second + 0.5, "decode_error") for second in range(9)])
+    text = " ".join(printed([(holes, [])]).split())
+
+    assert text.count("decode error") == 3
+    assert "and 6 more gaps" in text
