@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from contract.errors import MienError
-from contract.exit_codes import BAD_INPUT
+from contract.exit_codes import BAD_INPUT, code_of
 from contract.topics import FACES
 from runtime.extras import check_cluster_installed
+from runtime.printing import printable
 from runtime.signals import hear_interrupts
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -68,6 +69,16 @@ def command(
         typer.Option(help="Seconds from which a camera's face is too old to be read.", min=0.1, show_default=False),
     ] = None,
     buffer_mb: Annotated[int, typer.Option(help="Hold at most this much that Kafka has not acknowledged.", min=1)] = 64,
+    health_host: Annotated[str, typer.Option(help="Address of the health pages.")] = "127.0.0.1",
+    health_port: Annotated[
+        int | None,
+        typer.Option(
+            help=r"Port of /healthz, /readyz and /metrics; 0: any.  \[default: no pages]",
+            min=0,
+            max=65535,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Look at videos, pictures and cameras, and publish every face to Kafka."""
     check_cluster_installed()
@@ -83,8 +94,13 @@ def command(
         min_quality=min_quality,
         keeps_pictures=pictures,
     )
-    target = KafkaTarget(bootstrap, redis, topic, shed_after, buffer_mb << 20)
-    raise typer.Exit(ingest_all(sources, settings, target))
+    target = KafkaTarget(bootstrap, redis, topic, shed_after, buffer_mb << 20, health_host, health_port)
+    try:
+        code = ingest_all(sources, settings, target)
+    except MienError as error:
+        print(f"mien: {printable(str(error))}", file=sys.stderr)
+        code = code_of(error)  # as of a service, whichever way it was started
+    raise typer.Exit(code)
 
 
 def main() -> None:

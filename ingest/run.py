@@ -91,6 +91,7 @@ class Run:
         self.finished: list[str] = []  # sources that were looked at, to the end or to the stop
         self.left_behind: list[str] = []  # names of sources whose threads were not waited for
         self.cpu_s = 0.0  # of the threads that have ended
+        self.looped_at = time.monotonic()  # when `wait` last came round
         self._settings, self._publish, self._stored = settings, publish, stored
         self._new_follower, self._stop, self._observer = new_follower, stop, observer or Unobserved()
         self._lock = threading.Lock()  # guards everything below
@@ -141,7 +142,7 @@ class Run:
         """
         stopped_at, ticked_at = None, time.monotonic()
         while True:
-            now = time.monotonic()
+            now = self.looped_at = time.monotonic()
             if self._stop.is_set():
                 stopped_at = stopped_at or now
             with self._lock:

@@ -2,21 +2,25 @@
 
 import logging
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import cv2
 
 from contract.exit_codes import BAD_INPUT, DONE, INTERRUPTED
 from ingest.followers import follower_factory
+from ingest.health import IngestHealth, Totals
 from ingest.kafka.backlog import KafkaBacklog
 from ingest.kafka.outbox import Outbox
 from ingest.kafka.publisher import KafkaPublisher, Sent
 from ingest.past import RedisPast, laid_out, routed_over, waiting
 from ingest.run import Run
 from ingest.settings import IngestSettings
-from ingest.sources import sources_of
+from ingest.sources import Source, sources_of
 from runtime.bus import BusClosed
+from runtime.health import HealthServer
 from runtime.signals import stopped_by_signals
 
 
@@ -29,6 +33,8 @@ class KafkaTarget:
     topic: str
     shed_after_s: float | None
     budget: int  # bytes
+    health_host: str = "127.0.0.1"
+    health_port: int | None = None  # of the health pages, 0: any that is free; None: none
 
 
 def ingest_all(typed: Sequence[str], settings: IngestSettings, target: KafkaTarget) -> int:
@@ -37,7 +43,9 @@ def ingest_all(typed: Sequence[str], settings: IngestSettings, target: KafkaTarg
     Raises:
         BadSource: there is no such source. Nothing was published.
         LogUnavailable: Kafka does not answer, or did not take everything in the end.
+        BadLog: the topic has fewer partitions than the store is laid out for.
         BadStore: Redis refuses us.
+        BadOutput: the port of the health pages is taken.
     """
     cv2.setNumThreads(1)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it logs every attempt; what matters is printed here
@@ -49,22 +57,38 @@ def ingest_all(typed: Sequence[str], settings: IngestSettings, target: KafkaTarg
         except BusClosed:
             outbox.close(0)
             return INTERRUPTED
-        outbox.partitions = routed_over(target.topic, outbox.partitions, wanted)
-        past = RedisPast(
-            target.redis,
-            partitions=outbox.partitions,
-            backlog=KafkaBacklog(target.bootstrap, target.topic, outbox.partitions),
-        )
-        live = [source.id for source in sources if source.live]
-        publisher = KafkaPublisher(outbox, live=live, shed_after_s=target.shed_after_s, stop=stop)
-        run = Run(settings, publisher.publish, waiting(past, stop), follower_factory(settings), stop)
-        try:
-            run.over(sources, lambda: _note(_line(run, outbox.held_bytes)))
-        finally:
-            past.close()
-            publisher.close()
-        _report(run, publisher)
-        return BAD_INPUT if run.failures else INTERRUPTED if stop.is_set() else DONE
+        return _ingest(sources, settings, target, outbox, wanted, stop)
+
+
+def _ingest(
+    sources: list[Source],
+    settings: IngestSettings,
+    target: KafkaTarget,
+    outbox: Outbox,
+    wanted: int | None,
+    stop: threading.Event,
+) -> int:
+    """Look at all sources through an open outbox; the exit code."""
+    has = outbox.partitions
+    outbox.partitions = routed_over(target.topic, has, wanted)
+    mismatch = "" if wanted in (None, has) else f"topic {target.topic} has {has} partitions, the store wants {wanted}"
+    backlog = KafkaBacklog(target.bootstrap, target.topic, outbox.partitions)
+    past = RedisPast(target.redis, partitions=outbox.partitions, backlog=backlog)
+    live = [source.id for source in sources if source.live]
+    publisher = KafkaPublisher(outbox, live=live, shed_after_s=target.shed_after_s, stop=stop)
+    totals = Totals()
+    run = Run(settings, publisher.publish, waiting(past, stop), follower_factory(settings), stop, totals)
+    with ExitStack() as stack:
+        stack.callback(publisher.close)
+        stack.callback(past.close)
+        if target.health_port is not None:
+            health = IngestHealth(run, sources, totals, outbox, publisher, mismatch)
+            server = HealthServer(target.health_host, target.health_port, health.pages())
+            stack.callback(server.close)
+            _note(f"health pages: http://{target.health_host}:{server.port}")
+        run.over(sources, lambda: _note(_line(run, outbox.held_bytes)))
+    _report(run, publisher)
+    return BAD_INPUT if run.failures else INTERRUPTED if stop.is_set() else DONE
 
 
 def _report(run: Run, publisher: KafkaPublisher) -> None:

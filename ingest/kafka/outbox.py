@@ -106,6 +106,11 @@ class Outbox:
         """How many messages are not acknowledged."""
         return len(self._held)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the producer has given up and no broker takes records now."""
+        return self._given_up
+
     def has_room(self, share: float = 1.0) -> bool:
         """Is less than this share of the budget taken? One message more may always go."""
         return self.held_bytes < self.budget * share
