@@ -29,6 +29,17 @@ class Unseen:
     file: str  # path or address as typed
     state: State
     reason: str  # one line
+    source: str | None = None  # its id, where it would have been a source
+
+    def row(self) -> dict[str, str | None]:
+        """These fields by name."""
+        return {
+            "source": self.source,
+            "name": self.name,
+            "file": self.file,
+            "state": str(self.state),
+            "reason": self.reason,
+        }
 
 
 def unseen_of(asked: Asked, begun: Collection[str], failures: Mapping[str, BadSource]) -> list[Unseen]:
@@ -45,7 +56,7 @@ def unseen_of(asked: Asked, begun: Collection[str], failures: Mapping[str, BadSo
         failure = failures.get(source.id)
         state = State.FAILED if failure else State.NOT_BEGUN
         reason = printable(str(failure)) if failure else "the run was stopped before"
-        found.append(Unseen(source.shown, source.uri, state, reason))
+        found.append(Unseen(source.shown, source.uri, state, reason, source.id))
     for left in asked.left_out:
         found.append(Unseen(shown_path(left.path), shown_path(left.path), State.LEFT_OUT, left.reason))
     return found

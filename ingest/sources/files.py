@@ -12,7 +12,7 @@ from contract.errors import BadSource, RefusedSource, SourceNotFound
 from ingest.footage import Footage
 from ingest.footage.stills import picture_file
 from ingest.footage.video import VideoFile
-from ingest.sources.names import natural_order
+from ingest.sources.names import mark_of, natural_order
 from runtime.printing import printable, shown_path
 
 VIDEO_ENDINGS = (
@@ -45,10 +45,11 @@ class LocalFile:
             footage.close()
 
     def session_id(self, footage: Footage, settings: bytes) -> str:
-        """Twelve hexadecimal digits of the content and the settings: the same file run again is the same session."""
-        digest = hashlib.sha256(fingerprint(self.path))
-        digest.update(settings)
-        return digest.hexdigest()[:12]
+        """Twelve of a-z, 2-7 made of content and settings: the same file run again is the same session.
+
+        No hexadecimal digits: «53000000e12» in a table of one session would be read as a number.
+        """
+        return mark_of(fingerprint(self.path) + settings, 12)
 
 
 @dataclass(frozen=True, slots=True)

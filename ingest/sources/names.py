@@ -50,6 +50,10 @@ def readable(name: str) -> str:
 
 
 def _marked(name: str, whole: bytes) -> str:
-    """The readable part of a name and eight of a-z, 2-7 (40 bits) that stand for the whole of it."""
-    mark = base64.b32encode(hashlib.sha256(whole).digest()[:5]).decode().lower()
-    return f"{readable(name)}-{mark}"
+    """The readable part of a name and a mark of the whole of it."""
+    return f"{readable(name)}-{mark_of(whole, 8)}"
+
+
+def mark_of(content: bytes, letters: int) -> str:
+    """So many of a-z, 2-7, five bits each, that stand for these bytes (SHA-256)."""
+    return base64.b32encode(hashlib.sha256(content).digest()).decode()[:letters].lower()

@@ -67,7 +67,7 @@ class Contents:
                 "settings": orjson.dumps(dict(session.settings)).decode() if session.settings else None,
             }
         for each in self.unseen:
-            yield {"name": each.name, "file": each.file, "state": str(each.state), "reason": each.reason}
+            yield each.row()
 
     def gap_rows(self) -> Iterator[dict[str, Any]]:
         """A row for every stretch that was not looked at, or in which faces were left out."""

@@ -26,11 +26,7 @@ def document(contents: Contents) -> Iterator[bytes]:
             yield b"," if place else b""
             yield from _person(timeline)
         yield b"]}"
-    unseen = [
-        {"name": each.name, "file": each.file, "state": str(each.state), "reason": each.reason}
-        for each in contents.unseen
-    ]
-    yield b'],"not_looked_at":' + _json(unseen) + b"}\n"
+    yield b'],"not_looked_at":' + _json([each.row() for each in contents.unseen]) + b"}\n"
 
 
 def _source(session: Session, failure: str | None) -> dict[str, Any]:

@@ -87,6 +87,7 @@ def test_everything_asked_for_has_a_row_with_its_state(tmp_path, study, ending):
     assert int(by_name["empty.mp4"]["people"]) == 0  # a clip without a face is an observation
     assert "ending is .heic" in by_name["photo.heic"]["reason"]
     assert by_name["broken.mp4"]["reason"]
+    assert by_name["broken.mp4"]["source"].startswith("broken-")
     assert by_name["Anna"]["file"] == str(study / "anna.mp4")
 
 

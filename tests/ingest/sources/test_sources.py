@@ -8,7 +8,7 @@ import pytest
 
 from contract.errors import BadRequest, BadSource, RefusedSource, SourceNotFound
 from ingest.sources import asked_for, sources_of
-from ingest.sources.files import fingerprint
+from ingest.sources.files import file_at, fingerprint
 from tests.ingest.clips import write_clip
 
 
@@ -278,6 +278,17 @@ def test_a_byte_that_was_mended_makes_another_film(tmp_path: Path, place: int) -
     mended.write_bytes(b"x" * place + b"y" + b"x" * (2_999_999 - place))
 
     assert fingerprint(damaged) != fingerprint(mended)
+
+
+def test_no_table_takes_the_id_of_a_session_for_a_number(tmp_path: Path) -> None:
+    for number in range(300):
+        (path := tmp_path / "a.mp4").write_bytes(b"%d" % number)
+        file = file_at(path)
+        assert file is not None
+        session = file.session_id(None, b"settings")  # type: ignore[arg-type]  # of a file the footage does not matter
+        assert re.fullmatch("[a-z2-7]{12}", session)
+        with pytest.raises(ValueError, match="could not convert"):
+            float(session)
 
 
 @pytest.mark.parametrize("nothing", ["", "  "])
