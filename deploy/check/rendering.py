@@ -14,7 +14,8 @@ from deploy.check.tools import KUBERNETES, Tools, cache, run
 
 Manifest = dict[str, Any]  # one document
 PRODUCTS = ("a10", "l4", "h100", "mig-1g", "shared")
-COMPONENTS = ("strimzi", "redis-replica", "network-policy", "prometheus")  # of a whole; a pool has others
+KAFKA = ("kafka-access", "strimzi")  # of a whole, one of them or none; a pool has other components
+COMPONENTS = ("redis-replica", "network-policy", "prometheus")  # of a whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def cases() -> Iterator[Case]:
         title = "pools/" + "+".join(part.partition("/")[2] for part in parts)
         yield Case(title, _whole(resources=["pools/base"], components=parts, nameSuffix=f"-{name}"))
     yield Case("pools/cpu+keda", _whole(resources=["pools/base"], components=["components/keda"], nameSuffix="-cpu"))
-    for chosen in product(*([None, each] for each in COMPONENTS)):
+    for chosen in product([None, *KAFKA], *([None, each] for each in COMPONENTS)):
         picked = [each for each in chosen if each]
         name = "+".join(["base", *picked])
         yield Case(name, _whole(resources=["base", "pools/base"], components=[f"components/{each}" for each in picked]))
