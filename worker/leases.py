@@ -18,6 +18,8 @@ Place = tuple[str, int]
 
 FENCED_WAIT_S = 1.0
 HOLE_WAIT_S = 30.0  # a log that was asked to go back may need a while
+SUSPICIOUS_TAKES = 2  # of a partition that does not move: a record may be killing its workers
+CAREFUL_RECORDS = 256  # more than were in hand when they died
 NOT_OURS = sys.maxsize  # every offset is below it
 
 _log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ class Holding:
     hole: int | None = None  # the offset the log was asked to go back to
     due: float = math.inf  # monotonic s: take again, or ask the log again
     trouble: str = ""
+    careful_until: int = 0  # up to here records are read one by one
 
 
 class Partitions:
@@ -155,6 +158,10 @@ class Partitions:
         if not holding.revoked:
             holding.due, holding.trouble = self._clock() + wait_s, trouble
 
+    def is_careful(self, place: Place, offset: int) -> bool:
+        """Whether the record at this offset is to be read alone, as workers may have died of it."""
+        return offset < self._holdings[place].careful_until
+
     def is_assigned(self, place: Place) -> bool:
         """Whether a group gave us the partition, so that its log can go back."""
         return self._holdings[place].assigned
@@ -180,7 +187,12 @@ class Partitions:
         self.rewind(*place, next_offset)
 
     def _leased(self, place: Place, holding: Holding) -> int:
-        holding.lease = self._take(*place)
+        holding.lease = lease = self._take(*place)
+        if lease.takes >= SUSPICIOUS_TAKES:
+            holding.careful_until = lease.next_offset + CAREFUL_RECORDS
+            _log.warning(
+                "%s: taken %d times at offset %d, reading one by one", _name(place), lease.takes, lease.next_offset
+            )
         self.moved(place, holding.lease.next_offset)
         return holding.lease.next_offset
 

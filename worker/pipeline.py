@@ -8,21 +8,23 @@ from contextlib import nullcontext
 from functools import partial
 from itertools import chain, islice
 
-from contract.records import Delivery
+from contract.records import Delivery, Face
 from worker.batch import in_batches
 from worker.commit import Committer
 from worker.counters import Counters
-from worker.leases import Partitions
+from worker.leases import Partitions, Place
 from worker.log import Assigned, Log, Revoked
 from worker.patience import Patience, Stopped
 from worker.reading.clock import AnchoredClock
 from worker.reading.entries import EntryMaker
-from worker.reading.faces import FaceReader, Watching
+from worker.reading.faces import FaceReader, FaceReading, Watching
 from worker.reading.poison import Limits, Reject
 from worker.reading.portrait import Portraits
 from worker.reading.reader import Reading
 from worker.reading.shed import merged_shed_gaps
 from worker.store import Lease, Store
+
+DEATHS = 2  # of workers that read a record alone; once may be anybody's kill at that moment
 
 _log = logging.getLogger(__name__)
 
@@ -110,6 +112,9 @@ class Worker:
         """Read the faces of a batch together, then commit each partition's part of it."""
         self._partitions.tend()
         parts = self._partitions.accepted(batch)
+        for place in [place for place, part in parts.items() if self._partitions.is_careful(place, part[0].offset)]:
+            for delivery in parts.pop(place):
+                self._apply_alone(place, delivery)
         deliveries = list(chain.from_iterable(parts.values()))
         readings = self._faces.read(self._faces.decode(deliveries))
         made, rejections = self._entry_maker.entries(deliveries, readings)
@@ -119,6 +124,16 @@ class Worker:
             self._committer.commit(place, part, merged_shed_gaps(list(islice(entries, len(part)))), theirs)
         self.counters.batches += 1
         self.counters.beat()
+
+    def _apply_alone(self, place: Place, delivery: Delivery) -> None:
+        """Read and commit one record; set it aside where workers have died of it before."""
+        deaths = self._patience(partial(self._store.begin_alone, place[1], delivery.offset))
+        is_set_aside = deaths >= DEATHS and isinstance(delivery.record, Face)
+        readings: dict[int, FaceReading] = {0: f"{deaths} workers ended while they read it"} if is_set_aside else {}
+        if not is_set_aside:
+            readings = self._faces.read(self._faces.decode([delivery]))
+        entries, rejections = self._entry_maker.entries([delivery], readings)
+        self._committer.commit(place, [delivery], entries, rejections)
 
     def _arrivals(self, log: Log) -> Iterator[Delivery | None]:
         """Deliveries and silences; what else the log says is acted on at once. Ends with the log, or when stopped."""

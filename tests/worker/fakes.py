@@ -47,6 +47,9 @@ class MemoryStore:
         self.leases[partition] = Lease(before.epoch + 1, before.next_offset)
         return self.leases[partition]
 
+    def begin_alone(self, partition: int, offset: int) -> int:
+        return 0
+
     def commit(
         self,
         log: str,

@@ -28,6 +28,7 @@ class Lease:
 
     epoch: int
     next_offset: int  # the first record to apply
+    takes: int = 1  # how often it was taken at this offset, one after the other; many: workers may be dying there
 
 
 class Store(Protocol):
@@ -55,6 +56,13 @@ class Store(Protocol):
         """Apply the entries of the records `previous_offset` .. `next_offset - 1`, one each, in order: all or nothing.
 
         Entries at or below their session's high-water mark and points of erased people are passed over.
+        """
+        ...
+
+    def begin_alone(self, partition: int, offset: int) -> int:
+        """Note that this record is about to be read alone; how often that was noted before, and came to no commit.
+
+        A store of one process, which no worker outlives, notes nothing: 0.
         """
         ...
 

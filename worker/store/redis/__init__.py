@@ -75,7 +75,7 @@ class RedisStore:
         found = self._server.call(TAKE, Call(partition).keys, (log, "1" if self._adopt_logs else "0"))
         match _texts(found):
             case ["TAKEN", epoch, next_offset]:
-                return Lease(int(epoch), self._number(next_offset, partition))
+                return Lease(int(epoch), self._number(next_offset, partition), self._takes(partition, next_offset))
             case ["REPLACED", other, next_offset]:
                 raise LogReplaced(
                     f"{self._place}: partition {partition} followed log {other} to offset {next_offset}, and this is "
@@ -114,6 +114,10 @@ class RedisStore:
                 return outcome
             offset += len(part.entries)
         return Outcome.APPLIED
+
+    def begin_alone(self, partition: int, offset: int) -> int:
+        """Note that this record is about to be read alone; how often that was noted before, and came to no commit."""
+        return self._count_at(partition, "alone", str(offset)) - 1
 
     def take_rescoring(self, log: str, partition: int, schema: ReadingSchema) -> Rescoring:
         """The partition to be read again with this schema, under a new epoch; its workers are left alone."""
@@ -175,6 +179,19 @@ class RedisStore:
     def close(self) -> None:
         """Let go of the connections; what was applied stays."""
         self._server.close()
+
+    def _takes(self, partition: int, next_offset: str) -> int:
+        """How often the partition was taken at this offset, one after the other; a record begun alone counts too."""
+        begun: bool = self._server.ask("HGET", Keys(partition).position, "alone_at") == next_offset.encode()
+        return self._count_at(partition, "takes", next_offset) + begun
+
+    def _count_at(self, partition: int, what: str, offset: str) -> int:
+        """Count one more of this at this offset, in the place of any other offset."""
+        key = Keys(partition).position
+        at, count = self._server.ask("HMGET", key, f"{what}_at", what)
+        total = int(count) + 1 if at == offset.encode() else 1
+        self._server.ask("HSET", key, f"{what}_at", offset, what, total)
+        return total
 
     @property
     def _place(self) -> str:

@@ -143,6 +143,10 @@ class SqliteStore:
             )
         return Outcome.APPLIED
 
+    def begin_alone(self, partition: int, offset: int) -> int:
+        """0: nothing is noted."""
+        return 0
+
     def passed(self, log: str, partition: int) -> dict[SkippedReason, int]:
         """How many deliveries of a partition were passed over, by reason."""
         query = "SELECT rejected, shed FROM partitions WHERE log = ? AND partition = ?"

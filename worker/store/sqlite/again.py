@@ -37,6 +37,10 @@ class ReadAgain:
         self._store.add_to_layer([entry for entry in entries if isinstance(entry, Point)], schema, self._layer)
         return Outcome.APPLIED
 
+    def begin_alone(self, partition: int, offset: int) -> int:
+        """0: nothing is noted."""
+        return 0
+
     def passed(self, log: str, partition: int) -> dict[SkippedReason, int]:
         """Nothing is counted a second time."""
         return dict.fromkeys(SkippedReason, 0)
