@@ -16,6 +16,7 @@ from mien.commands.manual import completion, manual
 from mien.commands.service import install_service
 from mien.commands.size import size
 from mien.commands.store import store_app
+from mien.commands.tune import tune
 from mien.stack.command import app as stack_app
 from query.__main__ import command as serve_command
 from worker.__main__ import command as worker_command
@@ -277,6 +278,7 @@ study.mount(app)
 app.command("completion")(completion)
 app.command("manual")(manual)
 training.mount(app)
+app.command()(tune)
 app.add_typer(engine_app, name="engine")
 app.add_typer(stack_app, name="stack")
 app.add_typer(store_app, name="store")

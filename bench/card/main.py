@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
 def read(device: Device, seconds: float) -> dict[str, Any]:
     """Return faces per second of the worker's reading with one and two batches in flight, and waits under load."""
     try:
-        from bench.card.feeding import Feeder, faces_per_s, jpegs, under_load
+        from mien.feeding import Feeder, faces_per_s, jpegs, under_load
         from worker.reading.nets import engines_of
     except ImportError as error:  # a machine with torch and numpy alone
         return {"not_run": f"{error.name} is not installed"}

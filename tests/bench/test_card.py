@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from bench.card.bound import Layer, Rates, images_per_s, layers_of
-from bench.card.feeding import Feeder, faces_per_s, jpegs, under_load
 from bench.card.main import plot
+from mien.feeding import Feeder, faces_per_s, jpegs, under_load
 from models.engines.deferred import Immediate
 from models.nets import build
 from models.nets.cost import cost
