@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 
@@ -47,7 +46,7 @@ class TrackSurvey:
         """µs from one frame to the next: the middle one of all steps. None: fewer than two frames."""
         if self.even and self.fps:
             return round(1e6 / self.fps)
-        return round(float(np.median(self.steps))) if self.steps else None
+        return self._step_at(0.5)
 
     @property
     def span(self) -> int | None:
@@ -60,26 +59,29 @@ class TrackSurvey:
     @property
     def even(self) -> bool:
         """Whether the frame rate is constant."""
-        if not self.steps:
-            return False
-        steps = np.asarray(self.steps)
-        return bool(np.mean(np.abs(steps - np.median(steps)) <= 0.2 * np.median(steps) + 1000) >= EVEN)
+        return bool(self.steps) and len(self._usual()) >= EVEN * len(self.steps)
 
     @property
     def pause(self) -> int:
         """µs: a longer step is time without frames."""
-        usual = float(np.percentile(self.steps, 95)) if self.steps else 0.0
-        return round(max(PAUSE_US, PAUSE_STEPS * usual))
+        return max(PAUSE_US, PAUSE_STEPS * (self._step_at(0.95) or 0))
 
     @property
     def fps(self) -> float | None:
         """Frames per second on average, pauses left out. None: fewer than two frames."""
-        steps = np.asarray([step for step in self.steps if step <= self.pause])
-        if not steps.size:
+        if not self.steps:
             return None
-        if self.even:
-            steps = steps[np.abs(steps - np.median(steps)) <= 0.2 * np.median(steps) + 1000]
-        return float(1e6 / steps.mean())
+        pause = self.pause
+        steps = self._usual() if self.even else [step for step in self.steps if step <= pause]
+        return 1e6 * len(steps) / sum(steps)
+
+    def _usual(self) -> list[int]:
+        """The steps near the middle one."""
+        middle = self._step_at(0.5) or 0
+        return [step for step in self.steps if abs(step - middle) <= 0.2 * middle + 1000]
+
+    def _step_at(self, share: float) -> int | None:
+        return sorted(self.steps)[int(share * (len(self.steps) - 1))] if self.steps else None
 
     def take(self, packet: "Packet[Any]", mark: bytes | None) -> bool:
         """Take a packet in; True: its picture may have another size than those before."""
