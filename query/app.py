@@ -19,7 +19,7 @@ from query.store.choose import reader_of
 _DESCRIPTION = """Per-person facial-expression timelines.
 
 Expressions are what a face shows, not what a person feels. Stretches without a face, without pictures or without a
-look at them are told apart and never filled in."""
+look at them are kept apart and never filled in."""
 
 
 def create_app(store: Path | str, *, title: str = "Mien", version: str = "1", listen: Listen | None = None) -> FastAPI:

@@ -11,7 +11,7 @@ _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]", re.ASCII)
 
 
 def is_prefix(text: str) -> bool:
-    """Whether this can be the path under which a proxy shows a service, such as `/mien`."""
+    """Return whether this can be the path under which a proxy shows a service, such as `/mien`."""
     return _PREFIX.fullmatch(text) is not None
 
 
@@ -59,7 +59,7 @@ class Listen:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches the address."""
+        """Return whether only this machine reaches the address."""
         if self.host == "localhost":
             return True
         try:

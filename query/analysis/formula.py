@@ -52,7 +52,7 @@ class Selection:
 
     @property
     def needed(self) -> tuple[str, ...] | None:
-        """The channels that must be read."""
+        """Return the channels that must be read."""
         if self.names is None:
             return None
         inner = (name for formula in self.formulas for name in formula.channels)

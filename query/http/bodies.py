@@ -18,13 +18,13 @@ _GROUPS = {ChannelKind.EXPRESSION: "expressions", ChannelKind.ACTION_UNIT: "acti
 
 
 def columnar(page: Page, person: Person, session: Session, cursor: str | None, wanted: tuple[str, ...] | None) -> bytes:
-    """JSON of `TimelineReply`."""
+    """Return JSON of `TimelineReply`."""
     reply = head(page, person, session, cursor) | _columns(page, session)
     return _json(reply | _channels(page, wanted))
 
 
 def rows(page: Page, person: Person, session: Session, cursor: str | None, wanted: tuple[str, ...] | None) -> bytes:
-    """JSON of `TimelineRows`."""
+    """Return JSON of `TimelineRows`."""
     table = _table(page, session, wanted)
     lines = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
     return _json(head(page, person, session, cursor) | {"rows": lines})
@@ -71,7 +71,7 @@ def _model(session: Session, span: ModelSpan) -> dict[str, Any]:
 
 
 def _columns(page: Page, session: Session) -> dict[str, Any]:
-    """The columns beside the channels."""
+    """Return the columns beside the channels."""
     found: dict[str, Any] = {"t": (page.event_time - session.opened_at) / 1e6}
     found |= {"n": page.n, "why": page.why, "frame": page.frame, "box_xywh": page.box_xywh, "coverage": page.coverage}
     found["quality"] = np.round(page.quality, DIGITS)

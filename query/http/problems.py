@@ -29,7 +29,7 @@ class Problem(BaseModel):
 
 
 def problem(request: Request, status: int, name: str, title: str, detail: str) -> Response:
-    """A problem detail as an answer."""
+    """Return a problem detail as an answer."""
     body = {
         "type": f"urn:mien:problem:{name}",
         "title": title,
@@ -52,7 +52,7 @@ def answer_errors(app: FastAPI) -> None:
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these problems."""
+    """Return the `responses` of a route that may answer with these problems."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _MEANING[status], "content": content} for status in statuses}
 
@@ -116,7 +116,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _internal(request: Request, _: Exception) -> Response:
-    """A fault of ours. The server logs the trace; the caller learns nothing of it."""
+    """Return a fault of ours. The server logs the trace; the caller learns nothing of it."""
     answer = problem(request, 500, "internal", "Internal fault", "a fault of this service; its log says more")
     answer.headers.update(HEADERS | {"Cache-Control": "no-store"})  # this answer is made outside of the fence
     return answer

@@ -1,4 +1,4 @@
-"""What a proxy before the service says: the client, scheme, host name and prefix that it was asked with."""
+"""Takes from a proxy before the service what it states: the client, scheme, host name and prefix that it was asked with."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network

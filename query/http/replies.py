@@ -15,7 +15,7 @@ class GapReply(BaseModel):
 
     begin: float = Field(alias="from", description="Seconds since the first frame", examples=[12.4])
     end: float = Field(alias="to", description="Seconds since the first frame; exclusive", examples=[13.0])
-    reason: str = Field(description="A word of the list of gap reasons", examples=["decode_error"])
+    reason: str = Field(description="One of the gap reasons", examples=["decode_error"])
     faces: int = Field(0, description="Faces left out, where the reason is `low_quality`; absent elsewhere")
 
 
@@ -211,7 +211,7 @@ def person_row(person: Person, session: Session, picture: str) -> dict[str, Any]
 
 
 def gap_rows(session: Session, gaps: tuple[GapSpan, ...]) -> list[dict[str, Any]]:
-    """What `GapReply` holds, per gap."""
+    """Return what `GapReply` holds, per gap."""
     return [
         {"from": since(session, gap.begin), "to": since(session, gap.end), "reason": gap.reason}
         | ({"faces": gap.faces} if gap.faces else {})
@@ -220,15 +220,15 @@ def gap_rows(session: Session, gaps: tuple[GapSpan, ...]) -> list[dict[str, Any]
 
 
 def origin(session: Session) -> str | None:
-    """The instant of t = 0; None where the source carries no date."""
+    """Return the instant of t = 0; None where the source carries no date."""
     return instant(session.opened_at) if session.dated else None
 
 
 def complete_until(session: Session) -> float | None:
-    """Seconds since the first frame up to which everything is final."""
+    """Return seconds since the first frame up to which everything is final."""
     return since(session, session.complete_until)
 
 
 def since(session: Session, event_time: int | None) -> float | None:
-    """Seconds since the session's first frame."""
+    """Return seconds since the session's first frame."""
     return None if event_time is None else seconds(event_time - session.opened_at)

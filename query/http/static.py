@@ -42,7 +42,7 @@ class Asset:
         return f'"{hashlib.sha256(self._body).hexdigest()[:20]}"'
 
     def answer(self, request: Request) -> Response:
-        """The file, or word that the browser has it already."""
+        """Return the file, or 304 where the browser has it already."""
         headers = self._headers | {"ETag": self._tag}
         known = request.headers.get("if-none-match", "")
         if self._tag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
@@ -54,7 +54,7 @@ class Asset:
 
 
 def dashboard() -> APIRouter:
-    """The page at /, its files, and plotly.js under an address that changes with its version."""
+    """Return the page at /, its files, and plotly.js under an address that changes with its version."""
     folder = importlib.resources.files("query") / "dashboard"
     version = importlib.metadata.version("plotly")
     assets = {file.name: Asset(file.read_bytes, file.name, "no-cache") for file in folder.iterdir() if _is_asset(file)}
@@ -79,7 +79,7 @@ def _is_asset(file: Traversable) -> bool:
 
 
 def _page(folder: Traversable, plotly: Traversable, version: str) -> bytes:
-    """The page, naming the chart library as it is installed.
+    """Return the page, naming the chart library as it is installed.
 
     The library brings an inline style sheet for maps, unless an element of a certain id is there. Our content policy
     refuses inline styles and we draw no maps: our own style sheet takes that id.

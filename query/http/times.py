@@ -27,17 +27,17 @@ _UNQUOTED_PLUS = re.compile(r"(T[\d:.,]+) (\d\d:?\d\d)")
 
 
 def seconds(us: int) -> float:
-    """Seconds of a count of microseconds."""
+    """Return seconds of a count of microseconds."""
     return us / SECOND_US
 
 
 def instant(us: int) -> str:
-    """The ISO 8601 instant, in UTC, of µs since the epoch."""
+    """Return the ISO 8601 instant, in UTC, of µs since the epoch."""
     return (EPOCH + timedelta(microseconds=us)).isoformat().replace("+00:00", "Z")
 
 
 def parse_time(text: str, name: str) -> float | datetime:
-    """Seconds since the first frame, or an instant with its zone.
+    """Return seconds since the first frame, or an instant with its zone.
 
     Raises:
         BadRequest: neither, or so far away that another unit must have been meant.
@@ -82,7 +82,7 @@ def event_time(time: float | datetime, opened_at: int, dated: bool, name: str) -
 
 
 def parse_every(text: str) -> int:
-    """Microseconds of `0.2s`, `500ms`, `1m`, `1h` or a plain number of seconds.
+    """Return microseconds of `0.2s`, `500ms`, `1m`, `1h` or a plain number of seconds.
 
     Raises:
         BadRequest: not such a length, shorter than a millisecond, longer than 366 days, or not whole microseconds.
@@ -100,12 +100,12 @@ def parse_every(text: str) -> int:
 
 
 def cursor_of(*parts: str | int) -> str:
-    """An opaque token that says where the next page begins."""
+    """Return an opaque token that says where the next page begins."""
     return base64.urlsafe_b64encode("\x1f".join(map(str, parts)).encode()).decode().rstrip("=")
 
 
 def parse_cursor(token: str, parts: int) -> list[str]:
-    """The parts of a token made by `cursor_of`.
+    """Return the parts of a token made by `cursor_of`.
 
     Raises:
         BadRequest: it was not made here.
@@ -121,7 +121,7 @@ def parse_cursor(token: str, parts: int) -> list[str]:
 
 
 def parse_cursor_us(text: str) -> int:
-    """The event time in a cursor, within what the store can hold.
+    """Return the event time in a cursor, within what the store can hold.
 
     Raises:
         BadRequest: not a number of 64 bits.

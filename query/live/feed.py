@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Follower:
-    """A reader: how far each session was told to it, and what waits for it."""
+    """A reader: how far each session was sent to it, and what waits for it."""
 
     positions: dict[Key, int]
     waiting: asyncio.Queue[Batch | None] = field(default_factory=lambda: asyncio.Queue(WAITING))
@@ -40,7 +40,7 @@ class Follower:
 
 
 class Feed:
-    """Looks into a store while somebody follows, and tells every follower every reading once, in order.
+    """Looks into a store while somebody follows, and sends every follower every reading once, in order.
 
     A follower who does not keep up is dropped; it can come back with the position of the last event.
     """
@@ -49,12 +49,12 @@ class Feed:
         self._reader = reader
         self._followers: list[Follower] = []
         self._looking: asyncio.Task[None] | None = None
-        self._told: dict[Key, int] = {}  # up to where the followers were told
+        self._sent: dict[Key, int] = {}  # up to where the batches went
         self._version: str | None = None
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for another follower."""
+        """Return whether there is no room for another follower."""
         return len(self._followers) >= MOST_READERS
 
     async def join(self, positions: dict[Key, int] | None, after_s: float | None) -> Follower:
@@ -81,7 +81,7 @@ class Feed:
         """
         self._followers.append(follower)
         if self._looking is None or self._looking.done():
-            self._told, self._version = dict(follower.positions), None
+            self._sent, self._version = dict(follower.positions), None
             self._looking = asyncio.create_task(self._look_on())
         try:
             for key, position in list(follower.positions.items()):
@@ -108,7 +108,7 @@ class Feed:
                     yield follower.took(behind(found, position))
 
     async def _read(self, key: Key, begin: int) -> Batch | None:
-        """Return a session's readings from `begin` on, as far as they can be told; None: there are none."""
+        """Return a session's readings from `begin` on, as far as they are settled; None: there are none."""
 
         def read() -> Batch | None:
             with self._reader.snapshot() as snapshot:
@@ -121,7 +121,7 @@ class Feed:
         return await run_in_threadpool(read)
 
     async def _look_on(self) -> None:
-        """Look, tell, wait; until nobody follows any more."""
+        """Look, send, wait; until nobody follows any more."""
         while self._followers:
             began = time.monotonic()
             try:
@@ -132,10 +132,10 @@ class Feed:
                 await asyncio.sleep(1)
             for each in found:
                 for follower in self._followers:
-                    self._tell(follower, each)
+                    self._offer(follower, each)
             await asyncio.sleep(max(LOOK_S, SHARE * (time.monotonic() - began)))
 
-    def _tell(self, follower: Follower, found: Batch) -> None:
+    def _offer(self, follower: Follower, found: Batch) -> None:
         if follower.is_slow:
             return
         if follower.waiting.full():
@@ -149,15 +149,15 @@ class Feed:
             if version is not None and version == self._version:
                 return []
             found = []
-            now = ready(snapshot, set(self._told))
+            now = ready(snapshot, set(self._sent))
             for key, each in now.items():
-                begin = self._told.get(key, each.session.opened_at)
+                begin = self._sent.get(key, each.session.opened_at)
                 if each.until > begin or each.session.closed:
                     found.append(batch(snapshot, each, begin))
                 if each.session.closed:
-                    self._told.pop(key, None)
+                    self._sent.pop(key, None)
                 else:
-                    self._told[key] = max(begin, each.until)
+                    self._sent[key] = max(begin, each.until)
             self._version = version
             return found
 

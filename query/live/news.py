@@ -2,7 +2,7 @@
 
 A session's readings are stored in the order of its frames. So everything before the last frame of which a reading is
 there has been stored, and everything before `complete_until` too: up to the later of the two, a session's readings
-are told once and for all, and the position of a reader is one time per session. The readings of the newest frame wait
+are settled, and the position of a reader is one time per session. The readings of the newest frame wait
 for the next one, as faces of one frame may be stored one after the other.
 """
 
@@ -39,13 +39,13 @@ class Batch:
 
     @property
     def is_last(self) -> bool:
-        """Whether nothing more will come."""
+        """Return whether nothing more will come."""
         return self.session.closed
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A session and how far its readings can be told; its people with a reading there."""
+    """A session and how far its readings are settled; its people with a reading there."""
 
     session: Session
     until: int
@@ -58,7 +58,7 @@ class Ready:
 
 
 def ready(snapshot: Snapshot, followed: set[Key]) -> dict[Key, Ready]:
-    """Return the sessions that are open, or followed since they were, and how far each can be told."""
+    """Return the sessions that are open, or followed since they were, and how far each is settled."""
     wanted = [
         session for session in snapshot.sessions() if not session.closed or (session.source, session.id) in followed
     ]

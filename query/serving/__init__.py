@@ -55,7 +55,7 @@ class HttpServer:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it answers."""
+        """Return whether it answers."""
         return self._server.started
 
     def close(self) -> None:

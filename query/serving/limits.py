@@ -115,7 +115,7 @@ class LimitedProtocol(H11Protocol):
         self._stall = self.loop.call_later(self.bounds.stall_s, self._cut, "stalled")
 
     def resume_writing(self) -> None:
-        """The client reads."""
+        """Return the client reads."""
         super().resume_writing()
         if self._stall is not None:
             self._stall.cancel()
@@ -168,7 +168,7 @@ class LimitedProtocol(H11Protocol):
 
 
 def _most_connections() -> int:
-    """How many connections the process has descriptors for."""
+    """Return how many connections the process has descriptors for."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return (
         MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(8, min(MOST_CONNECTIONS, soft - SPARE_DESCRIPTORS))

@@ -50,7 +50,7 @@ class Session:
 
     @property
     def missed(self) -> tuple[GapSpan, ...]:
-        """The gaps that were not looked at."""
+        """Return the gaps that were not looked at."""
         return tuple(gap for gap in self.gaps if gap.reason != GapReason.LOW_QUALITY)
 
     @property
@@ -94,25 +94,25 @@ class Snapshot(Protocol):
         """
 
     def sessions(self) -> list[Session]:
-        """All sessions, by source and time."""
+        """Return all sessions, by source and time."""
 
     def session(self, source: str, session: str) -> Session:
-        """One session; raises NotFound."""
+        """Return one session; raises NotFound."""
 
     def headcounts(self) -> dict[tuple[str, str], int]:
-        """How many people each (source, session) shows; those without are left out."""
+        """Return how many people each (source, session) shows; those without are left out."""
 
     def people(self, source: str | None, after: PeopleAfter | None) -> Iterator[Person]:
-        """People by source, first time and id, of one source or of all."""
+        """Return people by source, first time and id, of one source or of all."""
 
     def person(self, person: str) -> Person:
-        """One person; raises NotFound."""
+        """Return one person; raises NotFound."""
 
     def picture(self, person: str) -> bytes | None:
         """JPEG of the person, where the source keeps pictures."""
 
     def schemas(self, person: str, begin: int, end: int) -> dict[str, ReadingSchema]:
-        """The reading schemas, by id, of the chunks that touch [begin, end), the last rescoring's first."""
+        """Return the reading schemas, by id, of the chunks that touch [begin, end), the last rescoring's first."""
 
     def points(self, person: str, begin: int, end: int) -> Iterator[tuple[int, str, Columns]]:
         """Yield (chunk number, schema id, points) of the chunks that touch [begin, end), by chunk number; uncut.
@@ -136,14 +136,14 @@ class Reader(Protocol):
     """A store that can be asked."""
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """One state of the store; raises BadStore where it cannot be read."""
+        """Return one state of the store; raises BadStore where it cannot be read."""
 
     def close(self) -> None:
         """Let go of the store."""
 
 
 def still_open(gaps: list[GapSpan], complete_until: int | None) -> Iterator[GapSpan]:
-    """The gaps, without what an interrupted run left open and a later one has looked at."""
+    """Yield the gaps, without what an interrupted run left open and a later one has looked at."""
     for gap in gaps:
         begin = max(gap.begin, complete_until or gap.begin) if gap.reason == GapReason.INTERRUPTED else gap.begin
         if begin < gap.end:
@@ -151,7 +151,7 @@ def still_open(gaps: list[GapSpan], complete_until: int | None) -> Iterator[GapS
 
 
 def settings_of(text: str | bytes | None) -> Mapping[str, Any]:
-    """The settings that a session was opened with; none where an older Mien opened it.
+    """Return the settings that a session was opened with; none where an older Mien opened it.
 
     Raises:
         ValueError: no JSON object.

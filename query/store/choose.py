@@ -11,7 +11,7 @@ SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def is_address(store: Path | str) -> bool:
-    """Whether this is the address of a server; else it names a file."""
+    """Return whether this is the address of a server; else it names a file."""
     return isinstance(store, str) and store.startswith(SCHEMES)
 
 
@@ -21,7 +21,7 @@ def shown(store: Path | str) -> str:
 
 
 def reader_of(store: Path | str) -> Reader:
-    """A reader of a store file, or of redis://…, rediss://… or unix://….
+    """Return a reader of a store file, or of redis://…, rediss://… or unix://….
 
     Raises:
         BadRequest: an address that is none, or the package for Redis is not installed.

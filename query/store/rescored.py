@@ -27,7 +27,7 @@ T = TypeVar("T", Columns, Buckets)
 
 
 def schemas_in_force(stored: Mapping[str, ReadingSchema]) -> dict[str, ReadingSchema]:
-    """The schemas of these names by their ids, those of the highest layer first."""
+    """Return the schemas of these names by their ids, those of the highest layer first."""
     return {schema_of_name(name): stored[name] for name in sorted(stored, key=lambda name: (-rank_of(name), name))}
 
 
@@ -113,7 +113,7 @@ def _chosen(stored: Mapping[str, Buckets], begins: NDArray[np.int64]) -> tuple[d
 
 
 def _counts(part: Buckets, begins: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many readings each of the buckets holds."""
+    """Return how many readings each of the buckets holds."""
     counts = np.zeros(len(begins), np.int64)
     counts[np.searchsorted(begins, part.begin)] = part.count
     return counts
@@ -127,7 +127,7 @@ def _runs(begins: NDArray[np.int64], step: int) -> Iterator[tuple[int, int]]:
 
 
 def _summed(points: Columns, begin: int, end: int, step: int) -> Buckets:
-    """The buckets of points of one schema in [begin, end), sorted by time."""
+    """Return the buckets of points of one schema in [begin, end), sorted by time."""
     low, high = np.searchsorted(points.event_time, (begin, end))
     here = _rows(points, slice(int(low), int(high)))
     if not len(here):
@@ -138,7 +138,7 @@ def _summed(points: Columns, begin: int, end: int, step: int) -> Buckets:
 
 
 def _joined(parts: Sequence[Buckets]) -> Buckets:
-    """The buckets of one schema, sorted by time; one may come twice."""
+    """Return the buckets of one schema, sorted by time; one may come twice."""
     order = np.argsort(np.concatenate([part.begin for part in parts]), kind="stable")
     columns = (field.name for field in dataclasses.fields(Buckets))
     return Buckets(*(np.concatenate([getattr(part, column) for part in parts])[order] for column in columns))

@@ -35,7 +35,7 @@ class SqliteReader:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator["SqliteSnapshot"]:
-        """One state of the store.
+        """Yield one state of the store.
 
         Raises:
             NotAStore: no such file, or the file of another program.
@@ -105,7 +105,7 @@ class SqliteSnapshot:
         return self._version
 
     def sessions(self) -> list[Session]:
-        """All sessions, by source and time."""
+        """Return all sessions, by source and time."""
         gaps: dict[tuple[str, str], list[GapSpan]] = {}
         for source, session, *span in self._rows(f"SELECT source, session, {self._gap} FROM gaps ORDER BY begin"):
             gaps.setdefault((source, session), []).append(GapSpan(*span))
@@ -115,7 +115,7 @@ class SqliteSnapshot:
         ]
 
     def session(self, source: str, session: str) -> Session:
-        """One session; raises NotFound."""
+        """Return one session; raises NotFound."""
         key = (source, session)
         row = self._rows(f"SELECT {self._session} FROM sessions WHERE source = ? AND session = ?", key).fetchone()
         if row is None:
@@ -126,12 +126,12 @@ class SqliteSnapshot:
         return _session(row, [GapSpan(*gap) for gap in gaps])
 
     def headcounts(self) -> dict[tuple[str, str], int]:
-        """How many people each (source, session) shows."""
+        """Return how many people each (source, session) shows."""
         counted = self._rows("SELECT source, session, count(*) FROM people GROUP BY 1, 2")
         return {(source, session): count for source, session, count in counted}
 
     def people(self, source: str | None, after: PeopleAfter | None) -> Iterator[Person]:
-        """People by source, first time and id."""
+        """Yield people by source, first time and id."""
         where, values = ["1"], list[str | int]()
         if source is not None:
             where.append("source = ?")
@@ -145,7 +145,7 @@ class SqliteSnapshot:
             yield _person(row)
 
     def person(self, person: str) -> Person:
-        """One person; raises NotFound."""
+        """Return one person; raises NotFound."""
         row = self._rows(f"SELECT {_PERSON} FROM people WHERE person = ?", (person,)).fetchone()
         if row is None:
             raise NotFound(f"no person {person[:80]!r} in the store")
@@ -160,7 +160,7 @@ class SqliteSnapshot:
         return row[0] if row else None
 
     def schemas(self, person: str, begin: int, end: int) -> dict[str, ReadingSchema]:
-        """The reading schemas, by id, of the chunks that touch [begin, end)."""
+        """Return the reading schemas, by id, of the chunks that touch [begin, end)."""
         return schemas_in_force(self._stored_schemas(person, begin, end))
 
     def _stored_schemas(self, person: str, begin: int, end: int) -> dict[str, ReadingSchema]:
@@ -236,7 +236,7 @@ def _person(row: tuple) -> Person:  # type: ignore[type-arg]
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """A read-only connection to a store of our layout."""
+    """Return a read-only connection to a store of our layout."""
     address = path.resolve().as_uri() + "?mode=ro"
     if not (os.access(path.parent, os.W_OK) or path.with_name(path.name + "-wal").exists()):
         address += "&immutable=1"  # on a read-only disk nothing can change, and SQLite cannot make its index of changes

@@ -24,7 +24,7 @@ class Keys:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns in front of a row: source, session, person, then the keys."""
+        """Return the columns in front of a row: source, session, person, then the keys."""
         return (*HEAD, *(Column(name, Kind.TEXT) for name in self.names))
 
     def of(self, session: Session) -> dict[str, str | None]:

@@ -13,7 +13,7 @@ from query.store import GapSpan
 
 
 class Statistic(StrEnum):
-    """What a bucket says of its readings."""
+    """What a bucket holds of its readings."""
 
     MEAN = "mean"
     MIN = "min"
@@ -83,5 +83,5 @@ class Wanted:
 
     @property
     def formulas(self) -> tuple[Formula, ...]:
-        """The formulas among what was asked for."""
+        """Return the formulas among what was asked for."""
         return self.select.formulas

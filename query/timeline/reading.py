@@ -90,7 +90,7 @@ class Reading:
         )
 
     def _means_suffice(self) -> bool:
-        """Whether the formulas of the means are the means of the formulas."""
+        """Return whether the formulas of the means are the means of the formulas."""
         everywhere = [{channel.name for channel in schema.channels} for schema in self.schemas.values()]
         return all(
             formula.is_linear and all(names >= set(formula.channels) for names in everywhere)

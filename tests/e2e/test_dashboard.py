@@ -3,8 +3,6 @@
 import csv
 import io
 import shutil
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +10,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from query.app import create_app
+from query.listen import Listen
+from query.serving import HttpServer
 from tests.components import require
 from tests.query.stores import BOTH_NETS, NOON, SECOND, StoreFile, every_frame, shares
 
@@ -44,16 +42,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StoreFile
     """A clip with four people and a gap, a live dated camera with action units; and where they are served."""
     store = StoreFile(tmp_path_factory.mktemp("dashboard") / "store.db")
     fill(store)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(store.path), log_level="warning", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
+    server = HttpServer(store.path, Listen(port=0))
+    while not server.is_ready:
         time.sleep(0.02)
-    yield store, f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    listener.close()
+    yield store, server.url
+    server.close()
     store.close()
 
 
@@ -298,25 +291,20 @@ def test_a_live_camera_grows_by_itself(visit: Open, served: tuple[StoreFile, str
 
 
 def test_an_empty_and_an_unreadable_store_are_told(browser: Browser, tmp_path: Path) -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
     path = tmp_path / "later.db"
-    server = uvicorn.Server(uvicorn.Config(create_app(path), log_level="critical", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
+    server = HttpServer(path, Listen(port=0))
     page = browser.new_page()
-    while not server.started:
+    while not server.is_ready:
         time.sleep(0.02)
 
-    page.goto(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+    page.goto(f"{server.url}/")
     expect(page.locator("#banner")).to_contain_text("The store cannot be read", timeout=WAIT_MS)
     store = StoreFile(path)
     expect(page.locator("#state h1")).to_have_text("No recordings yet", timeout=WAIT_MS)
     expect(page.locator("#banner")).to_be_hidden()
     store.session("corridor", uri="corridor.mp4")
     expect(page.locator("#state h1")).to_have_text("No face in this recording", timeout=WAIT_MS)
-    server.should_exit = True
-    thread.join()
-    listener.close()
+    server.close()
     expect(page.locator("#banner")).to_contain_text("does not answer", timeout=WAIT_MS)
     page.close()
     store.close()

@@ -41,7 +41,7 @@ class ManyQuery(Parameters):
 
     @property
     def whom(self) -> Whom:
-        """The people asked for."""
+        """Return the people asked for."""
         return Whom(self.source, tuple(self.person))
 
 
@@ -68,7 +68,7 @@ class EpisodeQuery(StudyQuery):
 
     @property
     def rule(self) -> Rule:
-        """The rule asked for; raises BadRequest."""
+        """Return the rule asked for; raises BadRequest."""
         return Rule(on=self.on, off=self.on if self.off is None else self.off, least_s=self.least)
 
 

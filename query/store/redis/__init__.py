@@ -6,7 +6,7 @@ asks in several. What holds nevertheless, for Redis applies every commit at once
 * Every key is read as it was after some commit of its partition, and what is read later is never older.
 * Points are only ever added. So whoever asks for a session before the points of its people, as the routes do, finds
   every point before `complete_until`; points behind it may be there already.
-* The reading schemas told of a stretch are kept: points of a net that came later are left to the next snapshot.
+* The reading schemas first seen of a range are kept: points of a net that came later wait for the next snapshot.
 * A person who is erased, or expires, while they are read, is gone from there on.
 
 A failover that takes commits back may fall between two readings; then an answer may say that it is complete up to
@@ -56,7 +56,7 @@ class RedisReader:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator["RedisSnapshot"]:
-        """The store from now on; see the head of this module for what holds of it.
+        """Yield the store from now on; see the head of this module for what holds of it.
 
         Raises:
             NotAStore: no Mien data there.
@@ -97,7 +97,7 @@ class RedisSnapshot:
         return hashlib.blake2b(repr([marks, self._asked(rescorings)]).encode(), digest_size=12).hexdigest()
 
     def sessions(self) -> list[Session]:
-        """All sessions, by source and time."""
+        """Return all sessions, by source and time."""
         sources = self._sources()
         names = self._asked(("smembers", keys.sessions(source)) for source, keys in sources)
         places = (
@@ -109,7 +109,7 @@ class RedisSnapshot:
         return sorted(found, key=lambda session: (session.source, session.opened_at, session.id))
 
     def session(self, source: str, session: str) -> Session:
-        """One session; raises NotFound."""
+        """Return one session; raises NotFound."""
         home = self._sources_at.get(source) or self._partition_of(source)
         for places in ([home], self._partitions):
             for found in self._read_sessions((keys, source, session) for keys in places):
@@ -118,7 +118,7 @@ class RedisSnapshot:
         raise NotFound(f"no session {session!r} of a source {source!r}")
 
     def headcounts(self) -> dict[tuple[str, str], int]:
-        """How many people each (source, session) shows; those who come or go meanwhile may be counted or not."""
+        """Return how many people each (source, session) shows; those who come or go meanwhile may be counted or not."""
         counts: Counter[tuple[str, str]] = Counter()
         doubtful = list[tuple[str, Keys, str]]()
         sources = self._sources()
@@ -149,12 +149,12 @@ class RedisSnapshot:
         return dict(counts)
 
     def people(self, source: str | None, after: PeopleAfter | None) -> Iterator[Person]:
-        """People by source, first time and id."""
+        """Yield people by source, first time and id."""
         for batch in batches(self._listed(source, after), NAMES_AT_ONCE):
             yield from filter(None, self._read_people([(keys, person) for _, keys, person in batch]))
 
     def person(self, person: str) -> Person:
-        """One person; raises NotFound."""
+        """Return one person; raises NotFound."""
         likely = self._people_at.get(person) or self._partition_of(person.rsplit(".", 2)[0])
         found = next(self._read_people([(likely, person)]))
         if found is not None:
@@ -176,7 +176,7 @@ class RedisSnapshot:
         return jpeg if keeps is not None and int(keeps) else None
 
     def schemas(self, person: str, begin: int, end: int) -> dict[str, ReadingSchema]:
-        """The reading schemas, by id, of the chunks that touch [begin, end)."""
+        """Return the reading schemas, by id, of the chunks that touch [begin, end)."""
         points = self._points(person)
         return points.schemas(begin, end) if points else {}
 
@@ -203,14 +203,14 @@ class RedisSnapshot:
         return self._partitions[partition_of(source, len(self._partitions))]
 
     def _sources(self) -> list[tuple[str, Keys]]:
-        """All sources by name, and where they lie."""
+        """Return all sources by name, and where they lie."""
         names = self._asked(("smembers", keys.sources) for keys in self._partitions)
         found = [(name.decode(), keys) for keys, each in zip(self._partitions, names, strict=True) for name in each]
         self._sources_at = dict(found)
         return sorted(found, key=lambda entry: entry[0])
 
     def _home(self, person: str) -> Keys | None:
-        """Where a person lies; None: nowhere."""
+        """Return where a person lies; None: nowhere."""
         if person not in self._people_at:
             found = self._asked(("exists", keys.person(person)) for keys in self._partitions)
             home = next((keys for keys, there in zip(self._partitions, found, strict=True) if there), None)
@@ -220,14 +220,14 @@ class RedisSnapshot:
         return self._people_at[person]
 
     def _read_sessions(self, places: Iterable[tuple[Keys, str, str]]) -> Iterator[Session | None]:
-        """Sessions by (partition, source, id), each read before its gaps; None: nothing known."""
+        """Yield sessions by (partition, source, id), each read before its gaps; None: nothing known."""
         for batch in batches(places, NAMES_AT_ONCE):
             replies = iter(self._asked(call for place in batch for call in _session_calls(*place)))
             for (_, source, name), fields, gaps in zip(batch, replies, replies, strict=True):
                 yield session_of(source, name, fields, gaps) if fields else None
 
     def _read_people(self, places: Sequence[tuple[Keys, str]]) -> Iterator[Person | None]:
-        """People by (partition, id), in one round trip; None: erased, or expired."""
+        """Yield people by (partition, id), in one round trip; None: erased, or expired."""
         replies = iter(self._asked(call for place in places for call in _person_calls(*place)))
         for (_, name), row, pictured in zip(places, replies, replies, strict=True):
             yield person_of(name, row, bool(pictured))
@@ -261,7 +261,7 @@ def _person_calls(keys: Keys, person: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _start(source: str, after: PeopleAfter | None) -> Member | None:
-    """Where the list of a source goes on."""
+    """Return where the list of a source goes on."""
     if after is None or after.source != source:
         return None
     return float(after.first_time), after.person.encode()

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def asked(server: Any, calls: Iterable[tuple[Any, ...]]) -> list[Any]:
-    """The replies to (name of a method, argument, …), in one round trip."""
+    """Return the replies to (name of a method, argument, …), in one round trip."""
     pipeline = server.pipeline(transaction=False)
     for name, *arguments in calls:
         getattr(pipeline, name)(*arguments)
@@ -29,7 +29,7 @@ def members(
     page: list[Any] | None = None,
     size: int = MEMBERS_AT_ONCE,
 ) -> Iterator[Member]:
-    """Members of a sorted set with scores low..high, behind `after`; the first page of `size` may be at hand."""
+    """Yield members of a sorted set with scores low..high, behind `after`; the first page of `size` may be at hand."""
     while True:
         if page is None:
             page = server.zrangebyscore(key, low if after is None else after[0], high, 0, size, True)
@@ -44,7 +44,7 @@ def members(
 
 
 def batches(entries: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The entries in lists of this length, the last one shorter."""
+    """Yield the entries in lists of this length, the last one shorter."""
     rest = iter(entries)
     while batch := list(islice(rest, size)):
         yield batch

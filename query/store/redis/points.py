@@ -22,7 +22,7 @@ SLABS_AT_ONCE = 16  # of 360 buckets
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What a person's index says of some chunks: the names of the schemas in them, and the schemas that are stored."""
+    """A person's index of some chunks: the names of the schemas in them, and the schemas that are stored."""
 
     chunks: range
     ids: frozenset[str]
@@ -39,7 +39,7 @@ class PersonPoints:
         self._known: Index | None = None  # first; a schema that comes later is left to the next snapshot
 
     def schemas(self, begin: int, end: int) -> dict[str, ReadingSchema]:
-        """The reading schemas, by id, of the chunks that touch [begin, end)."""
+        """Return the reading schemas, by id, of the chunks that touch [begin, end)."""
         found = self._look(_chunks(begin, end))
         self._known = self._known or found
         return schemas_in_force(found.schemas)
@@ -98,7 +98,7 @@ class PersonPoints:
         return known.schemas, (place for place in self._index(chunks) if place[1] in ids)
 
     def _look(self, chunks: range) -> Index:
-        """The schemas of these chunks as they are now."""
+        """Return the schemas of these chunks as they are now."""
         ids = sorted({name for _, name in self._index(chunks)})
         bodies = self._server.hmget(self._keys.schemas, ids) if ids else []
         known = {
@@ -121,7 +121,7 @@ class PersonPoints:
 
 
 def _chunks(begin: int, end: int) -> range:
-    """The chunks that touch [begin, end)."""
+    """Return the chunks that touch [begin, end)."""
     return range(chunk_of(begin), chunk_of(end - 1) + 1) if begin < end else range(0)
 
 

@@ -11,7 +11,7 @@ PERSON = ("source", "session", "first_time", "last_time", "points")
 
 
 def session_of(source: str, session: str, fields: Fields, gaps: Fields) -> Session:
-    """A session from its hash and its gaps.
+    """Return a session from its hash and its gaps.
 
     Raises:
         BadStore: what they hold cannot be understood.
@@ -43,7 +43,7 @@ def session_of(source: str, session: str, fields: Fields, gaps: Fields) -> Sessi
 
 
 def person_of(person: str, row: Sequence[bytes | None], has_picture: bool) -> Person | None:
-    """A person from the fields PERSON of their hash; None: erased, or expired.
+    """Return a person from the fields PERSON of their hash; None: erased, or expired.
 
     Raises:
         BadStore: what they hold cannot be understood.
@@ -75,7 +75,7 @@ def session_in(source: str, person: str, sessions: Collection[bytes]) -> str | N
 
 
 def _spans(gaps: Fields) -> list[GapSpan]:
-    """By begin, then by their place in the log."""
+    """Return the gaps by begin, then by their place in the log."""
     spans = []
     for sequence, text in gaps.items():
         begin, end, reason, *faces = text.decode().split(" ")

@@ -22,7 +22,7 @@ def server_at(url: str) -> "redis.Redis":
 
 
 def partitions_of(server: Any, name: str) -> int:
-    """How many partitions the Mien data on this server has.
+    """Return how many partitions the Mien data on this server has.
 
     Raises:
         NotAStore: an empty server, or the data of another program.
