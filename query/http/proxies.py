@@ -1,4 +1,4 @@
-"""Takes from a proxy before the service what it states: the client, scheme, host name and prefix that it was asked with."""
+"""Takes from a proxy what it states of a request: the client, scheme, host name and prefix it was asked with."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
