@@ -4,10 +4,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from query.http.fence import Fence
+from query.http.measured import Measured, Requests
 from query.http.problems import answer_errors, document_problems
 from query.http.proxies import Proxied
 from query.http.routes import routes
@@ -43,8 +44,11 @@ def app_over(reader: Reader, *, title: str = "Mien", version: str = "1", listen:
     @contextlib.asynccontextmanager
     async def closing(_: FastAPI) -> AsyncIterator[None]:
         yield
+        requests.telemetry.close()
         reader.close()
 
+    requests, measured = Requests(), APIRouter()
+    requests.mount(measured)
     listen = listen or Listen()
     app = FastAPI(
         title=title,
@@ -55,10 +59,12 @@ def app_over(reader: Reader, *, title: str = "Mien", version: str = "1", listen:
         redoc_url=None,
     )
     app.include_router(routes(reader))
+    app.include_router(measured)
     app.include_router(dashboard())
     answer_errors(app)
     document_problems(app)
     app.add_middleware(GZipMiddleware, minimum_size=16_384, compresslevel=1)
     app.add_middleware(Fence, listen=listen)
     app.add_middleware(Proxied, trusted=listen.trusted_proxies, root_path=listen.root_path)
+    app.add_middleware(Measured, requests=requests)
     return app
