@@ -35,23 +35,6 @@ class Batch:
     picture: Sequence[bytes | None]
     rows: NDArray[np.void]
 
-    def part(self, begin: int, end: int) -> "Batch":
-        """The entries from `begin` up to `end`."""
-        entries = self.entries[begin:end]
-        first = sum(type(entry) is Point for entry in self.entries[:begin])
-        own = slice(first, first + sum(type(entry) is Point for entry in entries))
-        return Batch(
-            entries=entries,
-            others=[entry for entry in entries if type(entry) is not Point],
-            points=self.points[own],
-            session=self.session[own],
-            sequence=self.sequence[own],
-            event_time=self.event_time[own],
-            person=self.person[own],
-            picture=self.picture[own],
-            rows=self.rows[own],
-        )
-
 
 def checked(entries: Sequence[Entry], schema: ReadingSchema, previous_offset: int, next_offset: int) -> Batch:
     """The batch, with its points packed.

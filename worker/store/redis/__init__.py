@@ -1,7 +1,7 @@
 """The store of a cluster: one Redis primary, any number of workers; every commit is one call of mien_v1.lua."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,8 +19,6 @@ from worker.store.redis import rescoring as redis_rescoring
 from worker.store.redis.call import Call, Indexed, SchemaText
 from worker.store.redis.server import COMMIT, TAKE, RedisServer
 
-CALL_ENTRIES = 128  # one call holds up everybody else on the server for some 0.2 ms
-CALL_PICTURES = 256 << 10  # bytes
 REMEMBERED = 4096  # sessions of a partition whose marks are kept at hand
 ATTEMPTS = 5  # at one call, each with what the last answer corrected
 
@@ -95,10 +93,9 @@ class RedisStore:
         entries: Sequence[Entry],
         schema: ReadingSchema,
     ) -> Outcome:
-        """Apply the entries in one call, or say why not.
+        """Apply the entries in one call, or say why not: all or nothing.
 
-        A batch beyond the limits of one call is applied in several: where it ends early, by an answer other than
-        APPLIED or by an error, the store may hold the beginning of the batch, together with the offset behind that.
+        A call holds up everybody else on the server, 0.2 ms per 128 entries: `worker.commit` cuts what it commits.
         """
         try:
             batch = checked(entries, schema, previous_offset, next_offset)
@@ -106,14 +103,10 @@ class RedisStore:
             return self._refusal(log, partition, epoch, previous_offset, flaw)
         if schema is not self._schema:
             self._schema, self._schema_text = schema, SchemaText(schema.id, msgspec.json.encode(schema))
-        offset = previous_offset
-        for part in _cut(batch):
-            outcome = self._committed(log, partition, epoch, offset, part)
-            if outcome is not Outcome.APPLIED:
-                self._marks.pop((log, partition), None)
-                return outcome
-            offset += len(part.entries)
-        return Outcome.APPLIED
+        outcome = self._committed(log, partition, epoch, previous_offset, batch)
+        if outcome is not Outcome.APPLIED:
+            self._marks.pop((log, partition), None)
+        return outcome
 
     def begin_alone(self, partition: int, offset: int) -> int:
         """Note that this record is about to be read alone; how often that was noted before, and came to no commit."""
@@ -285,21 +278,6 @@ class RedisStore:
             case ["FORBIDDEN", command]:
                 return BadStore(f"{self._place}: this user may not {command}; nothing was written")
         return BadStore(f"{self._place}: answered {answer!r}; wanted an answer of mien_v1")
-
-
-def _cut(batch: Batch) -> Iterator[Batch]:
-    """The batch in parts that fit one call each."""
-    if len(batch.entries) <= CALL_ENTRIES and sum(map(len, filter(None, batch.picture))) <= CALL_PICTURES:
-        yield batch
-        return
-    begin = pictures = 0
-    for place, entry in enumerate(batch.entries):
-        size = len(entry.picture or b"") if type(entry) is Point else 0
-        if place - begin >= CALL_ENTRIES or (pictures and pictures + size > CALL_PICTURES):
-            yield batch.part(begin, place)
-            begin, pictures = place, 0
-        pictures += size
-    yield batch.part(begin, len(batch.entries))
 
 
 def _texts(reply: Sequence[Any]) -> list[str]:
