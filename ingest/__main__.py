@@ -109,7 +109,7 @@ def main() -> None:
     try:
         app(prog_name="python -m ingest")
     except MienError as error:
-        print(f"mien: {error}", file=sys.stderr)
+        print(f"mien: {printable(str(error))}", file=sys.stderr)
         sys.exit(BAD_INPUT)
 
 
