@@ -114,6 +114,35 @@ def test_a_worker_reaches_no_keys_but_ours_and_no_settings(server: Server) -> No
             client.execute_command(*command)
 
 
+def test_a_second_redis_can_follow_the_first(server: Server, tmp_path: Path) -> None:
+    password = (server.passwords / "replica").read_text()
+    link = ["--replicaof", "127.0.0.1", str(server.port), "--masteruser", "replica", "--masterauth", password]
+    command = [
+        "redis-server",
+        "--port",
+        "0",
+        "--unixsocket",
+        f"{tmp_path}/s",
+        "--dir",
+        str(tmp_path),
+        "--save",
+        "",
+        *link,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        client = redis.Redis(unix_socket_path=f"{tmp_path}/s")
+        _wait(client)
+        for _ in range(200):
+            if client.info("replication")["master_link_status"] == "up":
+                break
+            time.sleep(0.05)
+        assert client.info("replication")["master_link_status"] == "up"
+        process.terminate()
+    stranger = redis.Redis.from_url(server.url("replica"))
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        stranger.execute_command("GET", "mien:{0}:position")
+
+
 def test_nobody_comes_in_without_a_password(server: Server) -> None:
     with pytest.raises(redis.exceptions.AuthenticationError):
         redis.Redis(port=server.port).ping()
