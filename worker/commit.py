@@ -1,4 +1,5 @@
-"""Entries into the store, once: in pieces, chained, repeated while it is away, given up where we are not wanted."""
+"""Commits entries exactly once: in small pieces, each from the offset of the last; retries while the store is down,
+stops when fenced."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -7,9 +8,9 @@ from functools import partial
 from contract.readings import Entry, Point, ReadingSchema, Skipped, SkippedReason
 from contract.records import Delivery
 from worker.counters import Counters
-from worker.leases import Partitions, Place
-from worker.patience import Patience
+from worker.leases import Leases, Place
 from worker.reading.poison import Reject, Rejection
+from worker.retry import Retry
 from worker.store import Lease, Outcome, Store
 
 ATTEMPTS = 5  # at one part of a batch, each under a fresh lease
@@ -42,16 +43,16 @@ class Committer:
         self,
         store: Store,
         schema: ReadingSchema,
-        partitions: Partitions,
-        patience: Patience,
+        leases: Leases,
+        retry: Retry,
         counters: Counters,
         mend: SkipRefused,
         reject: Reject | None,
     ) -> None:
         self._store = store
         self._schema = schema
-        self._partitions = partitions
-        self._patience = patience
+        self._leases = leases
+        self._retry = retry
         self._counters = counters
         self._mend = mend
         self._reject = reject
@@ -67,7 +68,7 @@ class Committer:
         """
         self._tell(rejections)
         for _ in range(ATTEMPTS):
-            lease = self._partitions.lease(place)
+            lease = self._leases.lease(place)
             if lease is None:
                 return
             applied = lease.next_offset - part[0].offset
@@ -84,7 +85,7 @@ class Committer:
                     self._give_up(place, refused)
                     return
                 self._tell(flawed)
-            elif not self._partitions.regained(place, outcome, part[0].offset, part[-1].offset + 1):
+            elif not self._leases.retake_after(place, outcome, part[0].offset, part[-1].offset + 1):
                 return
         lost = LeaseLost(f"{_span(part)}: not committed in {ATTEMPTS} attempts; another worker holds the partition")
         self._give_up(place, lost)
@@ -92,7 +93,7 @@ class Committer:
     def _offer(self, place: Place, entries: Sequence[Entry]) -> Outcome:
         """Offer all entries, piece after piece; ends with the first one that is not applied."""
         for piece in pieces(entries):
-            lease = self._partitions.lease(place)
+            lease = self._leases.lease(place)
             if lease is None:
                 raise AssertionError("a lease is dropped by nobody but this thread")
             outcome = self._offer_piece(place, lease, piece)
@@ -113,24 +114,24 @@ class Committer:
             schema=self._schema,
         )
         with counters.timed("commit"):
-            outcome = self._patience(call)
+            outcome = self._retry(call)
         counters.commits += 1
         counters.outcomes[outcome] = counters.outcomes.get(outcome, 0) + 1
         if outcome is Outcome.APPLIED:
-            self._partitions.moved(place, next_offset)
+            self._leases.advance(place, next_offset)
             _count(piece, counters)
         return outcome
 
     def _tell(self, rejections: Sequence[Rejection]) -> None:
         if rejections and self._reject is not None:
-            self._patience(partial(self._reject, rejections))
+            self._retry(partial(self._reject, rejections))
 
     def _give_up(self, place: Place, error: CommitRefused | LeaseLost) -> None:
         """Let the partition wait while others go on, where its log can go back; else raise."""
-        if not self._partitions.is_assigned(place):
+        if not self._leases.is_assigned(place):
             raise error
         _log.error("%s; trying again in %g s", error, PARKED_WAIT_S)
-        self._partitions.put_off(place, PARKED_WAIT_S, str(error))
+        self._leases.put_off(place, PARKED_WAIT_S, str(error))
 
 
 def pieces(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

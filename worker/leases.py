@@ -30,19 +30,19 @@ class RecordsMissing(Exception):
 
 
 @dataclass(slots=True)
-class Holding:
+class Held:
     """One partition. Without a lease its deliveries are dropped: they come again when it is taken again."""
 
     assigned: bool  # a group shares the partitions out: this log can go back
     lease: Lease | None = None
     revoked: bool = False
-    hole: int | None = None  # the offset the log was asked to go back to
+    missing_from: int | None = None  # the offset the log was asked to go back to
     due: float = math.inf  # monotonic s: take again, or ask the log again
     trouble: str = ""
     careful_until: int = 0  # up to here records are read one by one
 
 
-class Partitions:
+class Leases:
     """The leases of a worker, and what of a batch may be committed under them.
 
     Args:
@@ -67,17 +67,17 @@ class Partitions:
         self._applied = applied
         self._clock = clock
         self._jitter = jitter
-        self._holdings: dict[Place, Holding] = {}
+        self._holdings: dict[Place, Held] = {}
 
     def assign(self, event: Assigned) -> None:
         """Take a partition that the group gives us, and have the log begin where the store is."""
         place = (event.log, event.partition)
-        self._holdings[place] = Holding(assigned=True)
+        self._holdings[place] = Held(assigned=True)
         self._retake(place)
 
     def revoke(self, event: Revoked) -> None:
         """Take it no more; what is in hand may still be committed, if nobody was quicker."""
-        holding = self._holdings.setdefault((event.log, event.partition), Holding(assigned=True))
+        holding = self._holdings.setdefault((event.log, event.partition), Held(assigned=True))
         holding.revoked, holding.due, holding.trouble = True, math.inf, ""
 
     def lease(self, place: Place) -> Lease | None:
@@ -105,7 +105,7 @@ class Partitions:
             if place not in wanted:
                 wanted[place] = self._next_offset(place)
             if delivery.offset > wanted[place]:
-                behind = self._behind_hole(place, delivery, wanted[place])
+                behind = self._after_gap(place, delivery, wanted[place])
                 if behind != wanted[place]:
                     parts.pop(place, None)  # the store has moved on: what is in hand is applied already
                 wanted[place] = behind
@@ -116,17 +116,17 @@ class Partitions:
                 self._counters.passed_over += 1
         return parts
 
-    def moved(self, place: Place, next_offset: int) -> None:
+    def advance(self, place: Place, next_offset: int) -> None:
         """The store has everything before this offset, by us or, before our lease, by anybody."""
         holding = self._holdings[place]
         if holding.lease is not None:
             holding.lease = Lease(holding.lease.epoch, next_offset)
-        if holding.hole is not None and next_offset > holding.hole:
-            holding.hole, holding.due, holding.trouble = None, math.inf, ""
+        if holding.missing_from is not None and next_offset > holding.missing_from:
+            holding.missing_from, holding.due, holding.trouble = None, math.inf, ""
         self._applied(place[1], next_offset)
 
-    def regained(self, place: Place, outcome: Outcome, begin: int, end: int) -> bool:
-        """Whether to go on, under a new lease, with the offsets [begin, end) whose commit was not applied.
+    def retake_after(self, place: Place, outcome: Outcome, begin: int, end: int) -> bool:
+        """Take the partition again after a commit of the offsets [begin, end) was not applied; whether to retry these.
 
         False: they are dropped and come again, at once or after a while, or are another worker's.
 
@@ -183,37 +183,37 @@ class Partitions:
     def _retake(self, place: Place) -> None:
         holding = self._holdings[place]
         next_offset = self._leased(place, holding)
-        holding.hole, holding.due, holding.trouble = None, math.inf, ""
+        holding.missing_from, holding.due, holding.trouble = None, math.inf, ""
         self.rewind(*place, next_offset)
 
-    def _leased(self, place: Place, holding: Holding) -> int:
+    def _leased(self, place: Place, holding: Held) -> int:
         holding.lease = lease = self._take(*place)
         if lease.takes >= SUSPICIOUS_TAKES:
             holding.careful_until = lease.next_offset + CAREFUL_RECORDS
             _log.warning(
                 "%s: taken %d times at offset %d, reading one by one", _name(place), lease.takes, lease.next_offset
             )
-        self.moved(place, holding.lease.next_offset)
+        self.advance(place, holding.lease.next_offset)
         return holding.lease.next_offset
 
     def _next_offset(self, place: Place) -> int:
         """The offset to accept next; a partition that no group gave us is taken when it is first met."""
         holding = self._holdings.get(place)
         if holding is None:
-            holding = self._holdings[place] = Holding(assigned=False)
+            holding = self._holdings[place] = Held(assigned=False)
             return self._leased(place, holding)
         return NOT_OURS if holding.lease is None else holding.lease.next_offset
 
-    def _behind_hole(self, place: Place, delivery: Delivery, wanted: int) -> int:
+    def _after_gap(self, place: Place, delivery: Delivery, wanted: int) -> int:
         """The offset to accept next after a delivery that came too early; the log is asked once to go back."""
         holding = self._holdings[place]
-        if holding.hole == wanted or holding.revoked:
+        if holding.missing_from == wanted or holding.revoked:
             return wanted
         self._counters.holes += 1
         came = f"offset {delivery.offset} came, wanted {wanted}"
         _log.warning("%s: %s", _name(place), came)
         if self.rewind(*place, wanted):
-            holding.hole, holding.due = wanted, self._clock() + HOLE_WAIT_S
+            holding.missing_from, holding.due = wanted, self._clock() + HOLE_WAIT_S
             holding.trouble = f"waiting for offset {wanted}"
             return wanted
         self._counters.retaken += 1
@@ -222,7 +222,7 @@ class Partitions:
             raise RecordsMissing(f"{_name(place)}: {came}")
         return next_offset
 
-    def _known(self) -> list[tuple[Place, Holding]]:
+    def _known(self) -> list[tuple[Place, Held]]:
         return sorted(self._holdings.copy().items(), key=lambda item: item[0])
 
 

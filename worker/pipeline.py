@@ -12,9 +12,8 @@ from contract.records import Delivery, Face
 from worker.batch import in_batches
 from worker.commit import Committer
 from worker.counters import Counters
-from worker.leases import Partitions, Place
+from worker.leases import Leases, Place
 from worker.log import Assigned, Log, Revoked
-from worker.patience import Patience, Stopped
 from worker.reading.clock import AnchoredClock
 from worker.reading.entries import EntryMaker
 from worker.reading.faces import FaceReader, FaceReading, Watching
@@ -22,6 +21,7 @@ from worker.reading.poison import Limits, Reject
 from worker.reading.portrait import Portraits
 from worker.reading.reader import Reading
 from worker.reading.shed import merged_shed_gaps
+from worker.retry import Retry, Stopped
 from worker.store import Lease, Store
 
 DEATHS = 2  # of workers that read a record alone; once may be anybody's kill at that moment
@@ -66,17 +66,15 @@ class Worker:
         self._wait_s = wait_s
         self._clock = clock
         self._stop = threading.Event()
-        self._patience = patience = Patience(self._stop, counters.beat, pause)
-        self._partitions = Partitions(self._take, counters, applied=applied, clock=clock)
-        self._portraits = Portraits(
-            lambda source, session: patience(partial(self._store.keeps_pictures, source, session))
-        )
+        self._retry = retry = Retry(self._stop, counters.beat, pause)
+        self._leases = Leases(self._take, counters, applied=applied, clock=clock)
+        self._portraits = Portraits(lambda source, session: retry(partial(self._store.keeps_pictures, source, session)))
         self._faces = FaceReader(
             reader, counters, now_us=now_us or AnchoredClock(), decode_threads=decode_threads, watching=watching
         )
         self._entry_maker = EntryMaker(reader.schema, self._portraits, counters, limits)
         self._committer = Committer(
-            store, reader.schema, self._partitions, patience, counters, self._entry_maker.skip_refused, reject
+            store, reader.schema, self._leases, retry, counters, self._entry_maker.skip_refused, reject
         )
 
     def run(self, log: Log) -> None:
@@ -86,7 +84,7 @@ class Worker:
             TooManyRejected, EngineFailed, RecordsMissing, CommitRefused, LeaseLost, or the store's BadStore (but for
             StoreUnavailable, which is waited out); what was committed stays.
         """
-        self._partitions.rewind = log.rewind
+        self._leases.rewind = log.rewind
         try:
             for batch in in_batches(self._arrivals(log), self._batch_size, self._wait_s, self._clock):
                 self.apply(batch)
@@ -101,18 +99,18 @@ class Worker:
 
     def troubles(self) -> list[str]:
         """What keeps all partitions, or which, from going on; one line each."""
-        waiting = self._patience.trouble()
-        return ([waiting.text] if waiting else []) + self._partitions.troubles()
+        waiting = self._retry.trouble()
+        return ([waiting.text] if waiting else []) + self._leases.troubles()
 
     def held(self) -> list[int]:
         """Numbers of the partitions held."""
-        return self._partitions.held()
+        return self._leases.held()
 
     def apply(self, batch: Sequence[Delivery]) -> None:
         """Read the faces of a batch together, then commit each partition's part of it."""
-        self._partitions.tend()
-        parts = self._partitions.accepted(batch)
-        for place in [place for place, part in parts.items() if self._partitions.is_careful(place, part[0].offset)]:
+        self._leases.tend()
+        parts = self._leases.accepted(batch)
+        for place in [place for place, part in parts.items() if self._leases.is_careful(place, part[0].offset)]:
             for delivery in parts.pop(place):
                 self._apply_alone(place, delivery)
         deliveries = list(chain.from_iterable(parts.values()))
@@ -127,7 +125,7 @@ class Worker:
 
     def _apply_alone(self, place: Place, delivery: Delivery) -> None:
         """Read and commit one record; set it aside where workers have died of it before."""
-        deaths = self._patience(partial(self._store.begin_alone, place[1], delivery.offset))
+        deaths = self._retry(partial(self._store.begin_alone, place[1], delivery.offset))
         is_set_aside = deaths >= DEATHS and isinstance(delivery.record, Face)
         readings: dict[int, FaceReading] = {0: f"{deaths} workers ended while they read it"} if is_set_aside else {}
         if not is_set_aside:
@@ -148,15 +146,15 @@ class Worker:
             finally:
                 seconds["wait"] += time.perf_counter() - begun
             if isinstance(event, Assigned):
-                self._partitions.assign(event)
+                self._leases.assign(event)
             elif isinstance(event, Revoked):
-                self._partitions.revoke(event)
+                self._leases.revoke(event)
             else:
                 if event is None:
-                    self._partitions.tend()
+                    self._leases.tend()
                     self.counters.beat()
                 yield event
 
     def _take(self, log: str, partition: int) -> Lease:
         self._portraits.forget()
-        return self._patience(partial(self._store.take, log, partition))
+        return self._retry(partial(self._store.take, log, partition))

@@ -17,12 +17,12 @@ from runtime.signals import stopped_by_signals
 from worker.commit import CommitRefused
 from worker.counters import Counters
 from worker.kafka.settings import KafkaSettings
-from worker.patience import Patience, Stopped
 from worker.reading.entries import EntryMaker
 from worker.reading.faces import FaceReader
 from worker.reading.poison import Limits
 from worker.reading.portrait import Portraits
 from worker.reading.reader import Reading
+from worker.retry import Retry, Stopped
 from worker.service import exit_code
 from worker.settings import WorkerSettings
 from worker.store import RESCORED_AT_ONCE, Outcome, Rescoring, RescoringStore
@@ -95,7 +95,7 @@ class Rescorer:
         self._schema = reader.schema
         self._size = min(batch_size, RESCORED_AT_ONCE)
         self._stop = stop or threading.Event()
-        self._patience = Patience(self._stop)
+        self._retry = Retry(self._stop)
         counters = Counters()
         self._faces = FaceReader(reader, counters, now_us=lambda: BEFORE_ALL_TIME, decode_threads=decode_threads)
         self._entry_maker = EntryMaker(reader.schema, _NoPictures(lambda source, session: False), counters, limits)
@@ -123,7 +123,7 @@ class Rescorer:
 
     def _read(self, partition: int) -> Outcome:
         """Read a partition until its end or until the store accepts no more."""
-        taken = self._patience(lambda: self._store.take_rescoring(self._stretches.log, partition, self._schema))
+        taken = self._retry(lambda: self._store.take_rescoring(self._stretches.log, partition, self._schema))
         offset = taken.next_offset
         for deliveries in self._batches(partition, offset, taken.until):
             outcome = self._apply(partition, taken, offset, deliveries)
@@ -166,7 +166,7 @@ class Rescorer:
 
     def _commit(self, partition: int, taken: Rescoring, offsets: tuple[int, int], entries: Sequence[Entry]) -> Outcome:
         points = [entry for entry in entries if isinstance(entry, Point)]
-        return self._patience(
+        return self._retry(
             lambda: self._store.rescore(
                 self._stretches.log,
                 partition,
@@ -204,11 +204,11 @@ def rescore(settings: WorkerSettings, new_reader: Callable[[], Reading], stop: t
             from worker.kafka.stretch import KafkaStretches
             from worker.store.redis import RedisStore
 
-            patience = Patience(ending)
+            retry = Retry(ending)
             kafka = KafkaSettings(bootstrap=settings.bootstrap, topic=settings.topic, name=worker_name())
-            stretches = patience(lambda: KafkaStretches(kafka))
+            stretches = retry(lambda: KafkaStretches(kafka))
             stack.callback(stretches.close)
-            store = patience(lambda: RedisStore(settings.redis, partitions=len(stretches.partitions)))
+            store = retry(lambda: RedisStore(settings.redis, partitions=len(stretches.partitions)))
             stack.callback(store.close)
             _log.info("reading again with %s, schema %s", _names(reader), reader.schema.id)
             rescorer = Rescorer(

@@ -19,12 +19,12 @@ from worker.commit import CommitRefused, LeaseLost
 from worker.health import HealthServer, Standing
 from worker.leases import RecordsMissing
 from worker.log import Log
-from worker.patience import Patience, Stopped
 from worker.pipeline import Worker
 from worker.reading.faces import Watching
 from worker.reading.poison import Rejection
 from worker.reading.reader import Reading
 from worker.reading.watchdog import HUNG, Watchdog, end_process
+from worker.retry import Retry, Stopped
 from worker.settings import WorkerSettings
 from worker.store import Store
 
@@ -112,7 +112,7 @@ class _Service:
         self._stop = stop
         self._stack = stack
         self._phase = "starting"
-        self._patience = Patience(stop)
+        self._retry = Retry(stop)
         self._standing = Standing(self._start_reasons)
         health = HealthServer(settings.health_host, settings.health_port, self._standing.pages())
         stack.callback(health.close)
@@ -131,12 +131,12 @@ class _Service:
         self._phase = "the engine is loading"
         reader = new_reader()
         self._phase = "waiting for the store"
-        store = self._patience(lambda: new_store(settings))
+        store = self._retry(lambda: new_store(settings))
         stack.callback(store.close)
         self._phase = "waiting for the log"
-        rejected = self._patience(lambda: new_rejected(settings))
+        rejected = self._retry(lambda: new_rejected(settings))
         stack.callback(rejected.close)
-        log = self._patience(lambda: new_log(settings))
+        log = self._retry(lambda: new_log(settings))
         stack.callback(log.abandon)
         worker = Worker(
             store,
@@ -153,7 +153,7 @@ class _Service:
         self._work(worker, log)
 
     def _start_reasons(self) -> list[str]:
-        trouble = self._patience.trouble()
+        trouble = self._retry.trouble()
         return [self._phase, *([trouble.text] if trouble else [])]
 
     def _watching(self) -> Watching:

@@ -16,13 +16,13 @@ from contract.records import Crop, Delivery, Face, Record, Unreadable
 from tests.worker.examples import SCHEMA, a_face, a_progress, an_erasure, an_opening
 from tests.worker.store.harness import Contents, Harness, RedisHarness, SqliteHarness, fold
 from worker.counters import Counters
-from worker.patience import Stopped
 from worker.reading.entries import EntryMaker
 from worker.reading.faces import FaceReader
 from worker.reading.poison import Limits
 from worker.reading.portrait import Portraits
 from worker.reading.reader import Values, Wants
 from worker.rescore import Rescorer, Summary
+from worker.retry import Stopped
 from worker.store import Outcome
 
 LOG = "log-a"

@@ -131,6 +131,6 @@ class RescoringStore(Protocol):
     ) -> Outcome:
         """Apply the readings of the records `previous_offset` .. `next_offset - 1`, pictures aside: all or nothing.
 
-        STALE also where the workers have not applied as much (any more).
+        Also STALE if the workers' offset is behind `next_offset`, as after a rollback.
         """
         ...

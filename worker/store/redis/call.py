@@ -85,7 +85,7 @@ class Call:
 
         Args:
             rescoring: the key that holds its position.
-            main_epoch: of the partition when was looked which points are stored.
+            main_epoch: the partition's epoch at the time the stored points were read.
         """
         place = self._key(rescoring)
         chunks: dict[str, dict[int, Sequence[int]]] = {}

@@ -1,7 +1,7 @@
 -- The calls by which a worker, or a rescoring, changes a partition. Every key is read, and so checked, before the first write:
 -- behind it nothing can fail, and a call that fails has changed nothing. Numbers that must be exact travel as text.
--- The layout is that of contract/keys.py; the callers are worker/store/redis.py and redis_rescoring.py, the batch is
--- packed by redis_call.py.
+-- The layout is that of contract/keys.py; the callers are __init__.py and rescoring.py beside this file, the batch is
+-- packed by call.py.
 
 local BATCH, BYTES = 5, 6  -- their places among the arguments of commit; the batch names bytes by first and last
 

@@ -1,4 +1,4 @@
-"""A Redis server that a store may be kept on: whether it is fit, our two calls there, and its errors in our words."""
+"""Checks the Redis server of a store, calls our four functions, translates its errors."""
 
 import contextlib
 import hashlib

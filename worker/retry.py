@@ -1,4 +1,4 @@
-"""Calls that wait for a store or a log that is not there for now."""
+"""Repeats calls to a store or a log that does not answer for now."""
 
 import logging
 import threading
@@ -30,7 +30,7 @@ class Trouble:
     text: str
 
 
-class Patience:
+class Retry:
     """Repeats a call, the very same, until it is answered: a commit is safe to repeat, as the store knows its offset.
 
     `trouble` may be asked from another thread.

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from contract.errors import BadStore, LogUnavailable, StoreUnavailable
-from worker.patience import SAY_EVERY_S, Patience, Stopped
+from worker.retry import SAY_EVERY_S, Retry, Stopped
 
 
 class Flaky:
@@ -18,12 +18,12 @@ class Flaky:
 
 def test_a_call_is_repeated_until_it_is_answered() -> None:
     waits: list[float] = []
-    patience = Patience(threading.Event(), wait=lambda s: bool(waits.append(s)))
+    retry = Retry(threading.Event(), wait=lambda s: bool(waits.append(s)))
 
-    assert patience(Flaky(StoreUnavailable("a"), LogUnavailable("b"))) == "answer"
+    assert retry(Flaky(StoreUnavailable("a"), LogUnavailable("b"))) == "answer"
 
     assert waits == [0.05, 0.1]
-    assert patience.trouble() is None
+    assert retry.trouble() is None
 
 
 def test_what_is_waited_for_is_known_since_its_beginning_and_logged_now_and_then(
@@ -33,11 +33,11 @@ def test_what_is_waited_for_is_known_since_its_beginning_and_logged_now_and_then
 
     def wait(seconds: float) -> bool:
         now[0] += seconds
-        seen.append(patience.trouble())
+        seen.append(retry.trouble())
         return False
 
-    patience = Patience(threading.Event(), lambda: beats.append(1), wait, clock=lambda: now[0])
-    patience(Flaky(*[StoreUnavailable(f"no answer {n}") for n in range(20)]))
+    retry = Retry(threading.Event(), lambda: beats.append(1), wait, clock=lambda: now[0])
+    retry(Flaky(*[StoreUnavailable(f"no answer {n}") for n in range(20)]))
 
     assert [trouble and trouble.since for trouble in seen] == [0.0] * 20
     assert seen[-1] is not None
@@ -51,23 +51,23 @@ def test_what_is_waited_for_is_known_since_its_beginning_and_logged_now_and_then
 
 def test_an_answer_that_is_long_in_coming_is_trouble_before_the_call_fails() -> None:
     now, seen = [0.0], []
-    patience = Patience(threading.Event(), clock=lambda: now[0])
+    retry = Retry(threading.Event(), clock=lambda: now[0])
 
     def slow() -> None:
         for now[0] in (0.5, 2.5):
-            seen.append(patience.trouble())
+            seen.append(retry.trouble())
 
-    patience(slow)
+    retry(slow)
 
     assert seen[0] is None
     assert seen[1] is not None
     assert seen[1].text == "no answer for 2.5 s"
-    assert patience.trouble() is None
+    assert retry.trouble() is None
 
 
 def test_another_error_is_nothing_to_wait_for() -> None:
     with pytest.raises(BadStore, match="damaged"):
-        Patience(threading.Event())(Flaky(BadStore("damaged")))
+        Retry(threading.Event())(Flaky(BadStore("damaged")))
 
 
 def test_waiting_ends_when_the_worker_is_asked_to_stop() -> None:
@@ -75,4 +75,4 @@ def test_waiting_ends_when_the_worker_is_asked_to_stop() -> None:
     stop.set()
 
     with pytest.raises(Stopped):
-        Patience(stop)(Flaky(StoreUnavailable("away")))
+        Retry(stop)(Flaky(StoreUnavailable("away")))
