@@ -120,7 +120,7 @@ class NoQuery(Parameters):
     """No parameters."""
 
 
-def each_once(request: Request) -> None:
+async def each_once(request: Request) -> None:
     """Check that no parameter of the request comes twice, where one value counts.
 
     Raises:
