@@ -7,8 +7,8 @@ import pytest
 
 from contract.errors import RefusedSource, UnreadableVideo
 from ingest.footage.stated import stated_size
-from ingest.footage.stills import StillPicture
-from tests.ingest.clips import all_of, picture, png_of_zeros
+from ingest.footage.stills import StillPicture, picture_file
+from tests.ingest.clips import all_of, picture, png_of_zeros, shown_index
 
 ENDINGS = [".jpg", ".png", ".webp", ".bmp", ".tiff"]
 
@@ -115,3 +115,58 @@ def test_no_mutant_of_a_picture_crashes(tmp_path: Path) -> None:
                 assert rgb.ndim == 3
 
     assert 20 < refused < 200
+
+
+def test_a_jpeg_without_its_end_is_looked_at_as_far_as_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    whole = encoded(".jpg", (256, 256))
+    for content in (whole[:-2], whole[: len(whole) * 2 // 3]):
+        path.write_bytes(content)
+        still = StillPicture(path)
+        frame = all_of(still)[0][0]
+        assert frame.rgb.shape == (256, 256, 3)
+        assert frame.rgb[20, 20, 0] > 150  # the red quarter is above
+        assert still.notes == ("is cut off: the picture is looked at as far as it goes",)
+
+
+def test_pages_behind_the_first_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tiff"
+    cv2.imwritemulti(str(path), [picture(index, (61, 40)) for index in range(3)])
+
+    assert picture_file(path).notes == ("has 3 pages; only the first is looked at",)
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.png", "a.gif"])
+def test_a_picture_that_moves_is_looked_at_whole(tmp_path: Path, name: str) -> None:
+    moving = cv2.Animation()
+    moving.frames = [cv2.cvtColor(picture(index, (64, 48)), cv2.COLOR_RGB2BGRA) for index in range(4)]
+    moving.durations = [100, 200, 100, 100]
+    if not cv2.imwriteanimation(str(tmp_path / name), moving):
+        pytest.skip(f"OpenCV writes no animated {name[2:]} here")
+
+    footage = picture_file(tmp_path / name)
+    frames, holes, end = all_of(footage)
+
+    assert [frame.media_time for frame in frames] == [0, 100_000, 300_000, 400_000]
+    assert (footage.size_wh, holes, end.media_time) == ((64, 48), [], 500_000)
+    assert [shown_index(frame, 4) for frame in frames] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("brand", "kind"), [(b"avif", "an AVIF picture"), (b"heic", "a HEIC picture"), (b"mif1", "a HEIF picture")]
+)
+def test_the_true_format_is_named(tmp_path: Path, brand: bytes, kind: str) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"\0\0\0\x20ftyp" + brand + bytes(200))
+
+    with pytest.raises(UnreadableVideo, match=f"photo.jpg holds {kind}"):
+        picture_file(path)
+
+
+def test_a_name_cannot_drive_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "a\x1b[31m\nb.jpg"
+    path.write_bytes(b"no picture")
+
+    with pytest.raises(UnreadableVideo) as caught:
+        picture_file(path)
+    assert str(caught.value).isprintable()
