@@ -128,7 +128,7 @@ def size(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print numbers for a program.")] = False,
 ) -> None:
-    """Say what a number of cameras needs: workers, partitions, cores, network, disk and memory."""
+    """Print what a number of cameras needs: workers, partitions, cores, network, disk and memory."""
     load = Load(
         cameras=cameras,
         fps=fps,

@@ -85,7 +85,7 @@ def test_man_formats_the_page_without_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "wanted"), [("mien wo", "worker"), ("mien size --ca", "--cameras"), ("mien eng", "engine")]
 )
-def test_bash_is_told_what_could_come_next(words: str, wanted: str) -> None:
+def test_bash_completes_commands_and_options(words: str, wanted: str) -> None:
     asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_MIEN_COMPLETE": "complete_bash"}
     done = subprocess.run([MIEN], env={**os.environ, **asked}, capture_output=True, text=True, check=True)
     assert wanted in done.stdout.split()
