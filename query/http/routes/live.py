@@ -30,7 +30,7 @@ _LATEST: dict[int | str, dict[str, Any]] = {
 }
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Server-sent events: `readings`, `closed`, `dropped`; see docs/asyncapi.json",
+        "description": "Server-sent events: `readings`, `closed`, `dropped`; described in docs/api.md",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
