@@ -85,7 +85,9 @@ def _pictures(contents: Sequence[tuple[Session, list[Timeline]]], session_ids: b
 def _session(
     session: Session, people: list[Timeline], session_ids: bool, *, colour: bool, width: int
 ) -> RenderableType:
-    title = Text.assemble("\n", (_name(session, session_ids), "bold"), "  ", (_facts(session, people), "dim"))
+    title = Text.assemble("\n", (name_of(session), "bold"), "  ", (_facts(session, people), "dim"))
+    if session_ids:
+        title.append(f"\n  {session.source}.{session.id}", "dim")
     if not people:
         return Group(title, Text("  no face was seen"))
     rows = [_row(timeline, 2 if width >= 110 else 1) for timeline in people[:MOST_PEOPLE]]
