@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.faces.align import DegenerateLandmarks, similarity
-from ingest.faces.appearance import looks
+from ingest.faces.appearance import Look, looks
 from ingest.faces.detect import CenterFace, Detection, Shrunk, iou, shrink
 from ingest.faces.flow import motion
+from ingest.faces.odds import cut_odds
 from ingest.faces.track import Track, Tracker
 
 Image = NDArray[np.uint8]
@@ -18,8 +19,15 @@ Floats = NDArray[np.float32]
 SURE = 0.6  # share of a face's points that must agree, or the detector is asked
 HIDDEN = 0.45  # what a face that another covers is believed of its flow, at most
 COVERED = 0.15  # IoU with a nearer face from which a face counts as covered
+SLIDE_US = 400_000  # between pictures: then a picture that changes around faces that stay is a slide show
+STAYS = 0.45  # IoU from which a face stays in its place
 LONGEST_US = 250_000  # between two detections: flow over longer steps loses faces that turn or cross
 SPARE, REFILL = 8.0, 0.25  # detections out of turn: at most in a row, and earned per frame
+OTHER_PICTURE = 0.08  # 1 - likeness from which a picture may be another one
+SUDDEN = 10.0  # and so many times the largest change of late: people who walk change the picture all the time
+FADING = 0.93  # per picture: of that largest change
+DARK, LIT = 80.0, 200.0  # the brightest pixels of a dark picture, and what they are made
+FLAT = 500.0  # a picture of one colour is like any other
 CUT = 30.0  # mean difference of grey values from picture to picture that only a cut makes
 
 DETECT_EVERY = 5  # frames; IDF1 on crossing_people 0.972, 0.961, 0.957, 0.941 with 3, 5, 6, 8: decision 0005
@@ -57,6 +65,9 @@ class Follower:
         self._shape: tuple[int, ...] = ()
         self._since = 0  # frames since the last detection
         self._looked_us = 0
+        self._last_change = 0.0
+        self._seen_us = 0  # time of the last picture
+        self._change, self._pictures = 0.0, 0  # the largest change of late from picture to picture; how many were seen
         self._spare = SPARE  # detections out of turn that may still be made
         self.detections = 0  # frames searched by the detector in this session
 
@@ -72,7 +83,7 @@ class Follower:
         if cut or due or (hurry and self._spare >= 1):
             self._spare -= not cut and not due
             self._detect(small, media_time_us)
-        self._before = grey
+        self._before, self._seen_us = grey, media_time_us
         return [
             SeenFace(each.number, each.person, each.box, each.landmarks, each.score * each.sure)
             for each in self._tracker.live
@@ -83,8 +94,12 @@ class Follower:
         """Whether this picture does not continue the last one; then everybody is out of sight."""
         before, same_size = self._before, self._shape == shape
         self._shape = shape
-        if before is not None and same_size and _difference(before, grey) <= CUT:
-            return False
+        if before is not None and same_size:
+            change = self._last_change = 1.0 - likeness(before, grey)
+            sudden = self._pictures > 1 and change > max(OTHER_PICTURE, SUDDEN * self._change)
+            if _difference(before, grey) <= CUT and not sudden:
+                self._change, self._pictures = max(change, FADING * self._change), self._pictures + 1
+                return False
         self._tracker.cut()
         return True
 
@@ -108,8 +123,39 @@ class Follower:
         found = [each for each in self._detector.find(small) if _spans_a_face(each)]
         boxes = np.array([each.box_xywh for each in found], np.float32).reshape(-1, 4)
         width, height = small.size_wh
-        seen = looks(small.picture[:height, :width], boxes / np.float32(small.step))
+        seen = looks(lit(small.picture[:height, :width]), boxes / np.float32(small.step))
+        slide = self._last_change > OTHER_PICTURE and time_us - self._seen_us >= SLIDE_US
+        if slide and replaced(self._tracker.live, boxes, seen):
+            self._tracker.cut()
         self._tracker.update(found, seen, time_us, width * small.step)
+
+
+def lit(picture_rgb: Image) -> Image:
+    """Return a dark picture brighter, so that its colours differ; any other as it is."""
+    brightest = float(np.partition(picture_rgb[::4, ::4].ravel(), -50)[-50]) if picture_rgb.size > 10_000 else 255.0
+    if brightest >= DARK:
+        return picture_rgb
+    return np.asarray(cv2.convertScaleAbs(picture_rgb, alpha=min(LIT / max(brightest, 1.0), 8.0)), np.uint8)
+
+
+def replaced(tracks: list[Track], boxes_xywh: Floats, seen: list[Look]) -> bool:
+    """Return whether each track has one face (n, 4) in its place, and each of these faces looks like another's."""
+    if not tracks or len(tracks) != len(boxes_xywh):
+        return False
+    overlap = iou(np.stack([each.box for each in tracks]), boxes_xywh)
+    nearest = overlap.argmax(axis=1)
+    others = [cut_odds(track.look, seen[i], 1) < 0 for track, i in zip(tracks, nearest, strict=True)]
+    return len(set(nearest.tolist())) == len(tracks) and bool((overlap.max(axis=1) > STAYS).all()) and all(others)
+
+
+def likeness(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
+    """Return the correlation of two grey pictures at 32×18 px: 1 if only brightness and contrast differ."""
+    one, other = (
+        cv2.resize(each, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32) for each in (before, after)
+    )
+    one, other = one - one.mean(), other - other.mean()
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float((one * other).sum()) / lengths if lengths > FLAT else 1.0
 
 
 def hidden(tracks: list[Track]) -> list[Track]:

@@ -19,6 +19,10 @@ Floats = NDArray[np.float32]
 STEEPNESS = np.array([8.0, 12.0, 9.0], np.float32)  # per unit of distance of face, hair, clothes
 EVEN = np.array([0.5, 0.65, 0.5], np.float32)  # distance at which a part speaks for neither
 COLOURS_AT_MOST = 7.0  # whatever the colours: one pair in a thousand is under a passing shadow, or twins
+ACROSS = 0.35  # mean distance of colours at which a face behind a cut may be another one
+CROWD = 0.025  # less of it for each e-fold of people it may be: 5 % of those are taken for another, dressed alike
+UNSEEN = 0.06  # and less for each part that one of the two does not show
+STRICT = 40.0  # per unit of that distance
 JITTER = 0.2  # face heights: error of a place at once
 UNSTEADY = 1.2  # face heights per second: how much people change their speed
 WALKING = 2.5  # face heights per second: their speed while it is not known
@@ -45,6 +49,25 @@ def colour_odds(one: Look, other: Look) -> float:
     shown = np.sqrt(one.seen * other.seen)
     odds = float((shown * STEEPNESS * (EVEN - one.distances(other))).sum())
     return COLOURS_AT_MOST * math.tanh(odds / COLOURS_AT_MOST)
+
+
+def cut_odds(one: Look, other: Look, people: int) -> float:
+    """Return the evidence of the colours across a cut, where places mean nothing and a person is lit as before.
+
+    Sightings of one person are then much more alike (mean distance 0.13, 95 % below 0.21) than of two dressed alike
+    under the same light (5 % below 0.35, 0.1 % below 0.26), in portraits of 40 people in white shirts.
+
+    Args:
+        one: the look of a person.
+        other: the look of a face.
+        people: how many people the face may be.
+    """
+    shown = np.sqrt(one.seen * other.seen)
+    total = float(shown.sum())
+    if total < 0.5:
+        return 0.0
+    distance = float((shown * one.distances(other)).sum()) / total
+    return STRICT * (ACROSS - CROWD * math.log(max(people, 1)) - UNSEEN * max(len(shown) - total, 0.0) - distance)
 
 
 def place_odds(expected: Expected, centre: Floats, size: float, frame_width: float) -> float:

@@ -49,7 +49,8 @@ def judge(
     edge = 1.0 / float(np.hypot(to_crop[0, 0], to_crop[1, 0]))
     yaw, pitch, roll = angles(landmarks_xy)
     sharp = sharpness(crop)
-    pose = max(0.0, float(np.cos(np.radians(yaw)) * np.cos(np.radians(pitch))))
+    turned = [max(0.0, float(np.cos(np.radians(angle)))) for angle in (yaw, pitch, roll)]
+    pose = turned[0] * turned[1] * turned[2]  # roll: the detector misplaces the points of faces that lie on their side
     return Quality(
         overall=min(1.0, edge / FULL_EDGE) * sharp * pose * framed(to_crop, frame_wh),
         sharpness=sharp,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ingest.faces.appearance import Look
 from ingest.faces.assign import matched
 from ingest.faces.detect import Detection, centre_of
-from ingest.faces.odds import Expected, colour_odds, place_odds
+from ingest.faces.odds import Expected, colour_odds, cut_odds, place_odds
 
 Floats = NDArray[np.float32]
 
@@ -128,8 +128,9 @@ class Tracker:
     def _odds(self, track: Track, seen: Detection, look: Look, time_us: int, frame_width: float) -> float:
         """Whether a detection is a live track's face."""
         size = float(np.sqrt(max(seen.box_xywh[2] * seen.box_xywh[3], 1.0)))
-        place = place_odds(track.expected(time_us), centre_of(seen.box_xywh), size, frame_width)
-        return place + colour_odds(track.look, look)
+        odds = place_odds(track.expected(time_us), centre_of(seen.box_xywh), size, frame_width)
+        odds += colour_odds(track.look, look)
+        return odds
 
     def _follow(self, track: Track, seen: Detection, look: Look, time_us: int) -> None:
         """The detection is the track's face."""
@@ -175,7 +176,8 @@ class Tracker:
 
     def _returns(self, lost: Track, track: Track, time_us: int, frame_width: float) -> float:
         """Whether a track without a name is a person who was lost."""
-        colours = colour_odds(lost.look, track.look)
         if lost.person in self._elsewhere:
-            return colours
-        return colours + place_odds(lost.expected(time_us), track.centre, track.size, frame_width)
+            return SAME + cut_odds(lost.look, track.look, len(self._lost))
+        odds = place_odds(lost.expected(time_us), track.centre, track.size, frame_width)
+        odds += colour_odds(lost.look, track.look)
+        return odds

@@ -160,3 +160,35 @@ def test_people_who_cross_leave_and_return_keep_their_numbers(shared_data):
     assert score.switches <= 1
     assert score.recall >= 0.91
     assert score.false <= 35
+
+
+def somebody_else(portrait):
+    """The portrait mirrored, with hair, face and clothes in other colours, at nearly the same place."""
+    other = np.roll(portrait[:, ::-1], 225 - 287, axis=1)  # px: where the face is, and where the mirror puts it
+    other[20:, 100:360] = np.clip(0.75 * other[20:, 100:360, ::-1].astype(np.float32) + 50, 0, 255).astype(np.uint8)
+    return other
+
+
+@pytest.mark.parametrize("light", [1.0, 0.35])
+def test_two_people_in_one_place_on_two_sides_of_a_cut_are_two(detector, light):
+    one, other = read_portrait(), somebody_else(read_portrait())
+    clip = [(light * each).astype(np.uint8) for each in [one] * 12 + [other] * 12 + [one] * 6]
+
+    seen = run(Follower(detector), clip)
+
+    assert seen[11][0].person == 1
+    assert seen[23][0].person == 2
+    assert seen[-1][0].person == 1  # and the first is the first when he is shown again
+
+
+def test_walking_before_the_camera_is_no_cut(detector):
+    """A dark block crosses the picture: much changes, but never all at once."""
+    frames = []
+    for number in range(40):
+        frame = read_portrait()
+        frame[:, 12 * number : 12 * number + 60] = (30, 40, 50)
+        frames.append(frame)
+
+    seen = run(Follower(detector), frames)
+
+    assert {each.person for frame in seen for each in frame} == {1}

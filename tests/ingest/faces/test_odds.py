@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ingest.faces.appearance import Look
-from ingest.faces.odds import COLOURS_AT_MOST, Expected, colour_odds, place_odds
+from ingest.faces.odds import COLOURS_AT_MOST, Expected, colour_odds, cut_odds, place_odds
 
 WIDTH = 640.0
 
@@ -49,3 +49,13 @@ def test_a_face_of_another_size_is_another():
     place = np.array([300, 100], np.float32)
 
     assert place_odds(here(0.04), place, 100.0, WIDTH) < place_odds(here(0.04), place, 50.0, WIDTH) - 4
+
+
+def test_across_a_cut_the_same_colours_are_the_same_person_and_others_are_not():
+    assert cut_odds(look(1, 2, 3), look(1, 2, 3), 40) > 0
+    assert cut_odds(look(1, 2, 3), look(1, 2, 4), 40) < 0 < cut_odds(look(1, 2, 3), look(1, 2, 4), 1)
+    assert cut_odds(look(1, 2, 3), look(4, 5, 6), 1) < 0
+
+
+def test_across_a_cut_colours_that_nobody_saw_are_nobodys():
+    assert cut_odds(look(1, 2, 3, seen=(0, 0, 0)), look(1, 2, 3), 1) <= 0

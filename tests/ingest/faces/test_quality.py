@@ -80,3 +80,12 @@ def test_overall_falls_with_size_blur_and_pose(portrait_crop):
     assert judge(portrait_crop, posed(60, 0, 0), 0.9, FRAME_WH).overall < 0.6 * good.overall
     assert judge(cv2.GaussianBlur(portrait_crop, (0, 0), 6), TEMPLATE * 160 + 100, 0.9, FRAME_WH).overall < 0.1
     assert good.score == 0.9
+
+
+@pytest.mark.parametrize(("roll", "share"), [(30, 0.866), (-60, 0.5), (90, 0.0), (180, 0.0)])
+def test_overall_falls_as_a_face_rolls_over(portrait_crop, roll, share):
+    upright = judge(portrait_crop, posed(0, 0, 0), 0.9, FRAME_WH)
+
+    rolled = judge(portrait_crop, posed(0, 0, roll), 0.9, FRAME_WH)
+
+    assert rolled.overall == pytest.approx(share * upright.overall, abs=0.06)
