@@ -461,3 +461,24 @@ def test_a_file_has_its_own_date_and_says_how_it_was_looked_at(clip: Path) -> No
     assert (stated["every_n"], stated["min_quality"], stated["crop_edge"]) == (3, 0.2, 160)
     assert stated["detector"].startswith("centerface")
     assert stated["mien"]
+
+
+def test_frames_dropped_between_two_samples_are_no_gap() -> None:
+    records = list(records_of(Source("door", "rtsp://door", OneConnection()), IngestSettings(sample_hz=2), OneFace))
+
+    assert not [record for record in records if isinstance(record, Gap)]  # 100 ms are missing, samples are 500 ms apart
+
+
+class OneConnection(TwoConnections):
+    def sessions(self, stop: Event, track: int | None = None) -> Iterator[Live]:
+        yield Live(1_000_000_000, None)
+
+
+def test_what_of_a_file_is_not_looked_at_is_a_line_for_the_user(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Live, "notes", ("looks at track 1, not at track 2",))
+
+    list(records_of(Source("door", "rtsp://door", OneConnection()), EVERY, OneFace))
+
+    assert caplog.messages == ["mien: door: looks at track 1, not at track 2"]
