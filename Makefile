@@ -9,11 +9,11 @@ ARGS ?=
 # Python keeps its bytecode, also where the shell forbids it: without, every start takes half a second more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test check check-deploy format bench stack faults system constraints wheel sbom clean
+.PHONY: help setup run test test-long check check-deploy format bench stack faults system constraints wheel sbom clean
 .DEFAULT_GOAL := help
 
 help: ## list what can be done
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 run: $(VENV)/.base ## analyse a demonstration clip, or SOURCE=video ARGS="--no-serve --out x.json"
 ifeq ($(strip $(SOURCE)),)
@@ -23,9 +23,13 @@ else
 	@$(BIN)/mien run "$(SOURCE)" $(ARGS)
 endif
 
-test: $(VENV)/.dev ## run all tests; installs system parts first where it may
+test: $(VENV)/.dev ## run all tests but the long ones; installs system parts first where it may
 	@deploy/local/system.sh --if-allowed
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -m "not long" $(ARGS)
+
+test-long: $(VENV)/.dev ## run the tests that need a minute or more each
+	@deploy/local/system.sh --if-allowed
+	@$(BIN)/pytest -m long $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -16,7 +16,11 @@ MAVEN_S = 600
 
 
 def jars() -> Path:
-    """The folder of the jars, shared by all stacks of a user; `bring_jars` fills it."""
+    """The folder of the jars, shared by all stacks of a user; `bring_jars` fills it.
+
+    Raises:
+        StackFailed: there is no checkout, whose pom names the jars.
+    """
     if not POM.is_file():
         raise StackFailed(f"{POM} is missing: `mien stack` needs a checkout of the repository")
     home = Path(os.environ.get("MIEN_JARS") or Path.home() / ".cache" / "mien" / "jars")

@@ -29,6 +29,9 @@ def free_port(taken: Collection[int] = ()) -> int:
 
     A client that knocks at a dead server's port can be lent that very port, is then connected to itself, and keeps the
     server from starting again.
+
+    Raises:
+        StackFailed: none was found in 200 attempts.
     """
     lent_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     highest = lent_from if lent_from > LOWEST + 1000 else 65_536

@@ -65,7 +65,11 @@ class FullLibrary(Library):
     records_graphs = True
 
     def targets(self, gpu: Gpu | None) -> tuple[str, ...]:
-        """The capability of the GPU at hand."""
+        """The capability of the GPU at hand.
+
+        Raises:
+            EngineUnavailable: no GPU is here.
+        """
         if gpu is None:
             raise EngineUnavailable(
                 "TensorRT times its kernels on the GPU that will run them, and none is here; "
@@ -119,7 +123,11 @@ class RtxLibrary(Library):
         return gpu.compute_capability in self.known
 
     def prepare(self, config: Any, recipe: Recipe, timings: bytes) -> None:
-        """The compute capabilities to build for."""
+        """The compute capabilities to build for.
+
+        Raises:
+            BadRequest: this edition knows no such compatibility, or does not run on that card.
+        """
         if recipe.version_compatible or recipe.hardware_compatibility != "none":
             raise BadRequest(
                 "the RTX edition knows no version or hardware compatibility; its plans are built for a list of "

@@ -161,6 +161,9 @@ def pack(faces: FaceSet, path: Path, splits: Sequence[str] = ()) -> None:
     """Write the rows of these splits (all, if none is named) as one file, pictures filtered and deflated.
 
     The 27,866 pictures of FER+'s training split become about 45 MiB.
+
+    Raises:
+        BadSource: there is no folder to write into.
     """
     rows = faces.rows(splits) if splits else np.arange(len(faces))
     pictures = faces.pictures.take(rows)

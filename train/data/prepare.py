@@ -56,7 +56,11 @@ def prepare(layout: Layout, folder: Path, plan: Plan = Plan(), report: Report = 
 
 @contextlib.contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Errors of the disk as an error of ours."""
+    """Errors of the disk as an error of ours.
+
+    Raises:
+        BadOutput: the disk refused something inside the block.
+    """
     try:
         yield
     except OSError as error:

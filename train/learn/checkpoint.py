@@ -74,7 +74,11 @@ def read_weights(path: Path) -> tuple[nn.Module, WeightsNote]:
 
 
 def note_of(path: Path, raw: Mapping[str, Any]) -> WeightsNote:
-    """The note of a file of weights."""
+    """The note of a file of weights.
+
+    Raises:
+        WeightsDoNotFit: the note lacks what every set of weights states.
+    """
     known = {each.name for each in dataclasses.fields(WeightsNote)}
     try:
         fields: dict[str, Any] = {

@@ -94,6 +94,10 @@ def grown(net: ResNetTrunk, given: dict[str, Tensor]) -> dict[str, Tensor]:
     negative, so its ReLU changes nothing. A spectral attention begins at sigmoid(0) = 1/2 for every channel, its
     last weights being zero, and the norm before it counts double. Source: Net2DeeperNet of Chen, Goodfellow & Shlens,
     Net2Net (ICLR 2016); zero scales: Goyal et al., Accurate, Large Minibatch SGD (2017), sec. 5.1.
+
+    Raises:
+        BadRequest: a unit of the net is none of two 3x3 convolutions.
+        WeightsDoNotFit: the given entries lack a unit's, or are of another shape.
     """
     entries, attends = dict(given), isinstance(net, FcaNet)
     for stage in STAGES:

@@ -17,7 +17,11 @@ LIST = "parts.json"
 
 
 def halve(source: Path, target: Path) -> None:
-    """Write weights with their large float tensors in float16; they are read back as float32."""
+    """Write weights with their large float tensors in float16; they are read back as float32.
+
+    Raises:
+        WeightsDoNotFit: the file holds something else.
+    """
     entries, raw = read_tensors(source)
     if raw.get("schema") != WEIGHTS:
         raise WeightsDoNotFit(f"{source}: schema {raw.get('schema')!r}, wanted {WEIGHTS}")

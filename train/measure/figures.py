@@ -66,7 +66,11 @@ def crop_of(picture: Path) -> NDArray[np.uint8]:
 
 
 def loaded(name: str, weights: str | None) -> nn.Module:
-    """The net in eval mode, with a checkpoint's weights or seeded random ones."""
+    """The net in eval mode, with a checkpoint's weights or seeded random ones.
+
+    Raises:
+        BadRequest: the figure has no such net.
+    """
     if name not in NETS:
         raise BadRequest(f"no net {name!r} in this figure; there are {', '.join(NETS)}")
     torch.manual_seed(SEED)

@@ -49,7 +49,11 @@ class KafkaStretches:
         return begin
 
     def read(self, partition: int, begin: int, end: int) -> Iterator[list[Delivery]]:
-        """What is there of [begin, end), in order; what expires meanwhile is passed over."""
+        """What is there of [begin, end), in order; what expires meanwhile is passed over.
+
+        Raises:
+            LogUnavailable: the brokers do not answer.
+        """
         place = TopicPartition(self._topic, partition)
         self._consumer.assign([place])
         self._consumer.seek(place, max(begin, self._first(partition)))

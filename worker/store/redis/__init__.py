@@ -65,7 +65,12 @@ class RedisStore:
             raise
 
     def take(self, log: str, partition: int) -> Lease:
-        """The partition under a new epoch, with the position to go on from; the server is checked anew."""
+        """The partition under a new epoch, with the position to go on from; the server is checked anew.
+
+        Raises:
+            LogReplaced: the store followed another log.
+            BadStore: the store was laid out for another number of partitions, or Redis is not set up for the promise.
+        """
         if not 0 <= partition < self._partitions:
             raise BadStore(f"{self._place}: partition {partition}, the store was laid out for {self._partitions}")
         self._server.check()

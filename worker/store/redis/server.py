@@ -96,7 +96,11 @@ class RedisServer:
             return self._called(name, keys, args)
 
     def load(self) -> None:
-        """Load the function library; a step of installing where workers may not."""
+        """Load the function library; a step of installing where workers may not.
+
+        Raises:
+            BadStore: this user may not load functions.
+        """
         try:
             with self.translated():
                 self._execute("FUNCTION", "LOAD", "REPLACE", _CODE)
@@ -116,7 +120,11 @@ class RedisServer:
                 self._execute("FUNCTION", "LOAD", "REPLACE", _CODE)
 
     def ask(self, *command: str | int) -> Any:
-        """The reply to a plain command, undecoded."""
+        """The reply to a plain command, undecoded.
+
+        Raises:
+            BadStore: the key is of another type than the command wants.
+        """
         with self.translated():
             try:
                 return self._execute(*command)

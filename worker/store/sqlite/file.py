@@ -45,7 +45,13 @@ def open_file(path: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """SQLite's errors as those of contract.errors, one line each."""
+    """SQLite's errors as those of contract.errors, one line each.
+
+    Raises:
+        StoreUnwritable: full disk, read-only or locked.
+        NotAStore: the file is no SQLite file.
+        BadStore: it is damaged.
+    """
     try:
         yield
     except sqlite3.Error as error:
