@@ -11,7 +11,9 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("name", ["contract", "runtime", "models", "ingest", "worker", "query", "train", "mien", "bench"])
+@pytest.mark.parametrize(
+    "name", ["contract", "runtime", "models", "ingest", "worker", "query", "train", "mien", "bench"]
+)
 def test_each_package_is_the_one_in_this_repository(name: str) -> None:
     spec = find_spec(name)
 
