@@ -108,6 +108,7 @@ class Losses:
         self._last = time
         if self._numbers is not None:
             missing = self._numbers.missing_before(bytes(memoryview(packet)[:LOOKED_THROUGH]))
-            lost = round(passed / self._step) - 1  # whole turns of the numbers do not show in them
-            return missing or (self._watched and lost > 0 and lost % self._numbers.cycle == 0)
+            cycle, lost = self._numbers.cycle, round(passed / self._step) - 1
+            hidden = lost > 0 and lost % cycle in (0, cycle - 1)  # the next number is then the next one, or the same
+            return missing or (self._watched and hidden)
         return self._watched and passed > LOST_STEPS * self._step

@@ -69,11 +69,12 @@ def test_from_lost_packets_to_the_next_key_frame_nothing_is_looked_at(
     assert hole.reason is GapReason.DECODE_ERROR
 
 
-def test_a_loss_that_no_key_frame_ends_lasts_to_the_end(tmp_path: Path) -> None:
-    options = {"x264-params": "bframes=0:keyint=250:scenecut=0"}
+@pytest.mark.parametrize("count", [15, 16])
+def test_a_loss_that_no_key_frame_ends_lasts_to_the_end(tmp_path: Path, count: int) -> None:
+    options = {"x264-params": "bframes=0:keyint=infinite:scenecut=0"}  # numbers of four bits: 16 and again
 
     frames, holes, end = all_of(
-        VideoFile(write_moving(tmp_path / "a.ts", "libx264", lost=range(20, 36), options=options))
+        VideoFile(write_moving(tmp_path / "a.ts", "libx264", lost=range(20, 20 + count), options=options))
     )
 
     assert len(frames) == 20
