@@ -154,7 +154,7 @@ def _asked(request: RunRequest) -> Asked:
     Raises:
         BadSource, BadRequest: one line says what of the request is wrong.
     """
-    asked = asked_for(request.sources, name=request.name, recursive=request.recursive)
+    asked = asked_for(request.sources, name=request.name, recursive=request.recursive, must_answer=True)
     settings = request.ingest
     cameras = [source.shown for source in asked.sources if source.live]
     if cameras and (settings.begin, settings.end) != (None, None):

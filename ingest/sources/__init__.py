@@ -77,7 +77,9 @@ def sources_of(typed: Sequence[str]) -> list[Source]:
     return list(asked_for(typed).sources)
 
 
-def asked_for(typed: Sequence[str], *, name: str | None = None, recursive: bool = False) -> Asked:
+def asked_for(
+    typed: Sequence[str], *, name: str | None = None, recursive: bool = False, must_answer: bool = False
+) -> Asked:
     """The sources that a user named: files, folders of files (in natural order), rtsp addresses, `NAME=` before one.
 
     A file or camera that is named twice is one source; ids do not depend on what else is named.
@@ -85,6 +87,7 @@ def asked_for(typed: Sequence[str], *, name: str | None = None, recursive: bool 
     Args:
         name: that of the only source.
         recursive: look into the folders of folders.
+        must_answer: a camera that is the only source has to answer when it is first called.
 
     Raises:
         SourceNotFound: there is no such file, or the folder holds nothing that can be looked at.
@@ -103,7 +106,10 @@ def asked_for(typed: Sequence[str], *, name: str | None = None, recursive: bool 
     if name is not None and len(sources) != 1:
         raise BadRequest(f"--name {printable(name)} is for one source, seen {len(sources)}; wanted NAME=FILE for each")
     _check_ids(sources.values())
-    return Asked(tuple(sources.values()), tuple(left_out.values()))
+    found_all = tuple(sources.values())
+    if must_answer and len(found_all) == 1 and isinstance(found_all[0].origin, Camera):
+        found_all = (replace(found_all[0], origin=replace(found_all[0].origin, must_answer=True)),)
+    return Asked(found_all, tuple(left_out.values()))
 
 
 def _one_of(first: Source, second: Source) -> Source:

@@ -45,9 +45,14 @@ class CameraDown(SourceUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A camera at an address. It is never final: one that is off, also at the start, is tried until the stop."""
+    """A camera at an address. It is never final: one that is off, also at the start, is tried until the stop.
+
+    Args:
+        must_answer: the first connection has to succeed; for somebody who typed one address and waits for a table.
+    """
 
     address: SourceUri
+    must_answer: bool = False
     now_us: Callable[[], int] = field(default=lambda: time.time_ns() // 1000, repr=False)
     condition: Condition = field(init=False, repr=False, compare=False)
 
@@ -55,16 +60,22 @@ class Camera:
         object.__setattr__(self, "condition", Condition(self.address.shown))
 
     def sessions(self, stop: Event, track: int | None = None) -> Iterator[Footage]:
-        """One footage per connection, until `stop` is set; between two there is one gap, whatever failed meanwhile."""
+        """One footage per connection, until `stop` is set; between two there is one gap, whatever failed meanwhile.
+
+        Raises:
+            BadSource: the first connection failed, and it must answer.
+        """
+        must_answer = self.must_answer
         down_since: int | None = None
         backoff = Backoff(RETRY_S, LONGEST_RETRY_S)
         while not stop.is_set():
             self.condition.enter(CameraState.CONNECTING)
             tried_at = self.now_us()
-            footage = self._connected(down_since, stop, backoff)
+            footage = self._session(down_since) if must_answer else self._connected(down_since, stop, backoff)
             if footage is None:
                 down_since = tried_at if down_since is None else down_since
                 continue
+            must_answer = False
             self.condition.enter(CameraState.LIVE)
             connected_at = time.monotonic()
             try:
@@ -85,7 +96,7 @@ class Camera:
     def _connected(self, down_since: int | None, stop: Event, backoff: Backoff) -> "CameraSession | None":
         """A session, or None after the wait that follows a failure."""
         try:
-            return CameraSession(self.address, self.now_us, down_since, self.condition)
+            return self._session(down_since)
         except CameraDown as error:
             self._wait(stop, backoff, error.state, str(error).removeprefix(f"{self.address.shown} "))
         except BadSource as error:  # it boots: announces sound first, or a picture that is none
@@ -94,6 +105,9 @@ class Camera:
             _log.debug("connecting", exc_info=True)
             self._wait(stop, backoff, CameraState.NO_PICTURE, self.address.hide(f"{type(error).__name__}: {error}"))
         return None
+
+    def _session(self, down_since: int | None) -> "CameraSession":
+        return CameraSession(self.address, self.now_us, down_since, self.condition)
 
     def _wait(self, stop: Event, backoff: Backoff, state: CameraState, why: str) -> None:
         wait_s = backoff.next_s()

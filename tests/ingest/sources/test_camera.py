@@ -21,7 +21,7 @@ from ingest.footage import End, Frame, Hole, Item
 from ingest.footage.ahead import Ahead
 from ingest.pipeline import records_of
 from ingest.settings import IngestSettings
-from ingest.sources import camera, sources_of
+from ingest.sources import asked_for, camera, sources_of
 from ingest.sources.camera import Camera, CameraDown, CameraSession, connected
 from ingest.sources.states import Backoff, CameraState, Condition
 from ingest.sources.uri import SourceUri
@@ -341,6 +341,23 @@ def test_waits_double_up_to_the_longest_and_spread() -> None:
     assert [round(high.next_s() / 1.2) for _ in range(3)] == [1, 2, 4]
     low.reset()
     assert round(low.next_s() / 0.8) == 1
+
+
+def test_a_camera_that_must_answer_and_is_off_is_an_error_at_once() -> None:
+    address = f"rtsp://127.0.0.1:{free_port()}/cam"
+    (source,) = asked_for([address], must_answer=True).sources
+
+    with pytest.raises(CameraDown, match=r"refuses the connection"):
+        next(iter(source.origin.sessions(Event())))
+
+
+def test_only_the_one_camera_of_a_run_must_answer() -> None:
+    two = asked_for(["rtsp://127.0.0.1:9/a", "rtsp://127.0.0.1:9/b"], must_answer=True).sources
+    (alone,) = asked_for(["rtsp://127.0.0.1:9/a"], must_answer=True).sources
+    (served,) = asked_for(["rtsp://127.0.0.1:9/a"]).sources
+
+    must = [each.origin.must_answer for each in (*two, alone, served) if isinstance(each.origin, Camera)]
+    assert must == [False, False, True, False]
 
 
 @pytest.mark.integration
