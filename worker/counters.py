@@ -23,7 +23,7 @@ class Counters:
     batches: int = 0
     commits: int = 0
     retaken: int = 0  # times a partition had moved on under us
-    passed_over: int = 0  # deliveries that are applied already, or come again
+    repeats: int = 0  # deliveries that are applied already, or come again
     holes: int = 0  # times the log left out what the store has not seen
     rejected: int = 0
     shed: int = 0

@@ -8,7 +8,7 @@ from runtime.health import DEAD_S, HealthServer, Pages
 from runtime.telemetry import Samples, Telemetry
 from worker.counters import BOUNDS_S, Counters
 
-__all__ = ["DEAD_S", "TOTALS", "HealthServer", "Standing", "metrics"]
+__all__ = ["DEAD_S", "TOTALS", "Health", "HealthServer", "metrics"]
 
 TOTALS = {
     "records": "Records applied to the store.",
@@ -22,11 +22,12 @@ TOTALS = {
     "holes": "Times the log left out what the store had not seen.",
     "retaken": "Times a partition was taken again.",
 }
+COUNTED_AS = {"passed_over": "repeats"}  # the metric keeps its name, for dashboards that show it
 LOG_COUNTS = ("recycles", "expired", "group_commit_failures")
 
 
 @dataclass(slots=True)
-class Standing:
+class Health:
     """What the pages show; set by the worker's side, read by the server's threads.
 
     `lags` gives, by partition, how many records the log holds that are not stored yet.
@@ -44,7 +45,7 @@ class Standing:
         """Make the instruments; no source or person is named by them."""
         self.telemetry = telemetry = Telemetry("mien.worker")
         for name, text in TOTALS.items():
-            telemetry.counter(f"mien_worker_{name}", text, self._total(name))
+            telemetry.counter(f"mien_worker_{name}", text, self._total(COUNTED_AS.get(name, name)))
         telemetry.counter("mien_worker_commits", "Commits by their outcome.", self._outcomes)
         for name in LOG_COUNTS:
             telemetry.counter(f"mien_worker_log_{name}", f"{name.replace('_', ' ')}.", self._log_count(name))
@@ -82,6 +83,6 @@ class Standing:
         return [(lag, {"partition": str(partition)}) for partition, lag in sorted(self.lags().items())]
 
 
-def metrics(standing: Standing) -> Iterator[str]:
+def metrics(health: Health) -> Iterator[str]:
     """The lines of the page that Prometheus reads."""
-    yield from standing.telemetry.page().splitlines()
+    yield from health.telemetry.page().splitlines()

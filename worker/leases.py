@@ -113,7 +113,7 @@ class Leases:
                 parts.setdefault(place, []).append(delivery)
                 wanted[place] += 1
             else:
-                self._counters.passed_over += 1
+                self._counters.repeats += 1
         return parts
 
     def advance(self, place: Place, next_offset: int) -> None:

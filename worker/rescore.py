@@ -1,4 +1,4 @@
-"""A stored stretch read again by other nets, while its crops are still in the log: `mien worker --rescore`."""
+"""A stored range of a log read again by other nets, while its crops are still in the log: `mien worker --rescore`."""
 
 import logging
 import threading
@@ -33,7 +33,7 @@ BEFORE_ALL_TIME = -(2**63)  # µs: nothing is stale then
 _log = logging.getLogger(__name__)
 
 
-class Stretches(Protocol):
+class LogRanges(Protocol):
     """A log that hands any part of itself over once more."""
 
     @property
@@ -81,7 +81,7 @@ class Rescorer:
     def __init__(
         self,
         store: RescoringStore,
-        stretches: Stretches,
+        ranges: LogRanges,
         reader: Reading,
         *,
         batch_size: int = 64,
@@ -91,7 +91,7 @@ class Rescorer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
-        self._stretches = stretches
+        self._stretches = ranges
         self._schema = reader.schema
         self._size = min(batch_size, RESCORED_AT_ONCE)
         self._stop = stop or threading.Event()
@@ -201,19 +201,19 @@ def rescore(settings: WorkerSettings, new_reader: Callable[[], Reading], stop: t
             reader = new_reader()
             check_cluster_installed()
             from worker.cluster import worker_name
-            from worker.kafka.stretch import KafkaStretches
+            from worker.kafka.ranges import KafkaLogRanges
             from worker.store.redis import RedisStore
 
             retry = Retry(ending)
             kafka = KafkaSettings(bootstrap=settings.bootstrap, topic=settings.topic, name=worker_name())
-            stretches = retry(lambda: KafkaStretches(kafka))
-            stack.callback(stretches.close)
-            store = retry(lambda: RedisStore(settings.redis, partitions=len(stretches.partitions)))
+            ranges = retry(lambda: KafkaLogRanges(kafka))
+            stack.callback(ranges.close)
+            store = retry(lambda: RedisStore(settings.redis, partitions=len(ranges.partitions)))
             stack.callback(store.close)
             _log.info("reading again with %s, schema %s", _names(reader), reader.schema.id)
             rescorer = Rescorer(
                 store,
-                stretches,
+                ranges,
                 reader,
                 batch_size=settings.batch_size,
                 limits=settings.limits,

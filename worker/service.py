@@ -16,7 +16,7 @@ from contract.exit_codes import DATA, DONE, SOFTWARE, UNAVAILABLE, code_of
 from runtime.extras import check_cluster_installed
 from runtime.signals import stopped_by_signals
 from worker.commit import CommitRefused, LeaseLost
-from worker.health import HealthServer, Standing
+from worker.health import Health, HealthServer
 from worker.leases import RecordsMissing
 from worker.log import Log
 from worker.pipeline import Worker
@@ -113,8 +113,8 @@ class _Service:
         self._stack = stack
         self._phase = "starting"
         self._retry = Retry(stop)
-        self._standing = Standing(self._start_reasons)
-        health = HealthServer(settings.health_host, settings.health_port, self._standing.pages())
+        self._health = Health(self._start_reasons)
+        health = HealthServer(settings.health_host, settings.health_port, self._health.pages())
         stack.callback(health.close)
         on_health(health.port)
         _log.info("health pages on http://%s:%d", settings.health_host, health.port)
@@ -165,11 +165,11 @@ class _Service:
         return watchdog.watching
 
     def _show(self, worker: Worker, log: ServiceLog) -> None:
-        standing = self._standing
-        standing.follow(worker.counters)
-        standing.loops = True
-        standing.reasons = lambda: worker.troubles() + log.troubles()
-        standing.lags, standing.log_counts = log.lags, log.counts
+        health = self._health
+        health.follow(worker.counters)
+        health.loops = True
+        health.reasons = lambda: worker.troubles() + log.troubles()
+        health.lags, health.log_counts = log.lags, log.counts
 
     def _work(self, worker: Worker, log: Log) -> None:
         """Run the worker on a thread of its own, so that this one can hear signals whatever the engine does."""

@@ -231,8 +231,8 @@ class Arena:
             produced=sum(len(each.expected) for each in self.said),
             fenced=total.fenced,
             stale=total.stale,
-            rejected=found.passed["rejected"],
-            shed=found.passed["shed"],
+            rejected=found.skipped["rejected"],
+            shed=found.skipped["shed"],
             peak_rss_mib=round(max((child.peak_mib for child in self.workers), default=0.0), 1),
             run_s=round(time.monotonic() - self._begun, 1),
         )

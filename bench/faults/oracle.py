@@ -31,7 +31,7 @@ class Stored:
     closed: set[tuple[str, str]] = field(default_factory=set)
     next_offset: dict[int, int] = field(default_factory=dict)
     logs: dict[int, str] = field(default_factory=dict)
-    passed: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
     models: Counter[int] = field(default_factory=Counter)  # points by the version that made them
 
 
@@ -75,7 +75,7 @@ def stored(server: "redis.Redis", partitions: Iterable[int]) -> Stored:
         position = texts(server.hgetall(keys.position))
         found.next_offset[partition] = int(position.get("next_offset", 0))
         found.logs[partition] = position.get("log", "")
-        found.passed.update({name[7:]: int(n) for name, n in position.items() if name.startswith("passed:")})
+        found.skipped.update({name[7:]: int(n) for name, n in position.items() if name.startswith("passed:")})
         schemas = {
             text(name): msgspec.json.decode(body, type=ReadingSchema)
             for name, body in server.hgetall(keys.schemas).items()

@@ -13,7 +13,7 @@ import yaml
 from deploy.check.tools import REPOSITORY
 from tests.components import missing
 from worker.counters import STAGES, Counters
-from worker.health import Standing, metrics
+from worker.health import Health, metrics
 from worker.store import Outcome
 
 FOLDER = REPOSITORY / "deploy" / "observability"
@@ -39,11 +39,11 @@ def emitted() -> set[str]:
     """Return the names of all samples that a worker with a little history emits."""
     counters = Counters(outcomes={outcome.value: 1 for outcome in Outcome})
     names = set(re.findall(r'"(\w+)":', _source_of_counts()))
-    standing = Standing(counters=counters, lags=lambda: {0: 1}, log_counts=lambda: dict.fromkeys(names, 0))
+    health = Health(counters=counters, lags=lambda: {0: 1}, log_counts=lambda: dict.fromkeys(names, 0))
     for stage in STAGES:
         with counters.timed(stage):
             pass
-    return {re.split(r"[{ ]", line)[0] for line in metrics(standing) if not line.startswith("#")}
+    return {re.split(r"[{ ]", line)[0] for line in metrics(health) if not line.startswith("#")}
 
 
 def _source_of_counts() -> str:

@@ -13,7 +13,7 @@ import pytest
 from deploy.check.tools import REPOSITORY
 from tests.components import missing
 from worker.counters import STAGES, Counters
-from worker.health import HealthServer, Standing
+from worker.health import Health, HealthServer
 
 FOLDER = REPOSITORY / "deploy" / "observability"
 pytestmark = pytest.mark.integration
@@ -38,11 +38,11 @@ def test_prometheus_scrapes_a_worker_and_derives_its_lag(tmp_path: Path) -> None
     if shutil.which("prometheus") is None:
         missing("prometheus is not installed: apt-get install -y prometheus")
     counters = Counters(outcomes={"applied": 7})
-    standing = Standing(counters=counters, lags=lambda: {0: 40, 1: 2})
+    health = Health(counters=counters, lags=lambda: {0: 40, 1: 2})
     for stage in STAGES:
         with counters.timed(stage):
             counters.records += 10
-    worker = HealthServer("127.0.0.1", 0, standing.pages())
+    worker = HealthServer("127.0.0.1", 0, health.pages())
     text = (FOLDER / "prometheus.yml").read_text()
     text = text.replace("scrape_interval: 15s", "scrape_interval: 1s")
     text = text.replace('["worker:8081", "worker-gpu:8081"]', f'["127.0.0.1:{worker.port}"]')

@@ -100,7 +100,7 @@ def test_a_killed_worker_is_followed_by_one_that_stores_the_rest_once_and_drains
     with closing(Redis.from_url(redis_url)) as client, closing(RedisStore(redis_url)) as store:
         counted = {source: int(client.hget(person_key(source), "points") or 0) for source in SOURCES}
         identity = client.hget("mien:{0}:position", "log").decode()
-        passed = sum(store.passed(identity, n).get(SkippedReason.REJECTED, 0) for n in range(2))
+        passed = sum(store.skipped(identity, n).get(SkippedReason.REJECTED, 0) for n in range(2))
     assert counted == dict.fromkeys(SOURCES, 139 - 6)  # six of them are progress
     assert passed == 1
 

@@ -113,7 +113,7 @@ class MemoryLog:
         self.records = records
         self.clock = clock or Clock()
         self.run = run
-        self.words: deque[Assigned | Revoked] = deque(Assigned(LOG, partition) for partition in records)
+        self.events: deque[Assigned | Revoked] = deque(Assigned(LOG, partition) for partition in records)
         self.positions: dict[int, int] = {}
         self.rewinds: list[tuple[int, int]] = []
         self.skipped: set[tuple[int, int]] = set()
@@ -124,16 +124,16 @@ class MemoryLog:
     def deliveries(self, wait_s: float) -> Iterator[Delivery | Assigned | Revoked | None]:
         quiet_until = self.clock() + self.quiet_s
         while self.clock() < quiet_until:
-            while self.words:
-                word = self.words.popleft()
-                if isinstance(word, Revoked):
-                    self.positions.pop(word.partition, None)
-                yield word
+            while self.events:
+                event = self.events.popleft()
+                if isinstance(event, Revoked):
+                    self.positions.pop(event.partition, None)
+                yield event
             moved = False
             for partition in list(self.positions):
                 for _ in range(self.run):
                     offset = self.positions.get(partition, len(self.records[partition]))
-                    if offset >= len(self.records[partition]) or self.words:
+                    if offset >= len(self.records[partition]) or self.events:
                         break
                     self.positions[partition] = offset + 1
                     if (partition, offset) in self.skipped:

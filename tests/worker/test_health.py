@@ -8,17 +8,17 @@ import pytest
 
 from contract.errors import BadOutput
 from worker.counters import Counters
-from worker.health import DEAD_S, HealthServer, Standing, metrics
+from worker.health import DEAD_S, Health, HealthServer, metrics
 
 
 @pytest.fixture
-def standing() -> Standing:
-    return Standing()
+def health() -> Health:
+    return Health()
 
 
 @pytest.fixture
-def server(standing: Standing) -> Iterator[HealthServer]:
-    server = HealthServer("127.0.0.1", 0, standing.pages())
+def server(health: Health) -> Iterator[HealthServer]:
+    server = HealthServer("127.0.0.1", 0, health.pages())
     yield server
     server.close()
 
@@ -32,10 +32,10 @@ def asked(server: HealthServer, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_a_worker_is_ready_until_there_is_a_reason(standing: Standing, server: HealthServer) -> None:
+def test_a_worker_is_ready_until_there_is_a_reason(health: Health, server: HealthServer) -> None:
     assert asked(server, "/readyz") == (200, '{"ready": true, "reasons": []}')
 
-    standing.reasons = lambda: ["the store does not answer", "partition 3 is parked"]
+    health.reasons = lambda: ["the store does not answer", "partition 3 is parked"]
 
     status, body = asked(server, "/readyz?verbose")
     assert status == 503
@@ -43,17 +43,17 @@ def test_a_worker_is_ready_until_there_is_a_reason(standing: Standing, server: H
 
 
 def test_a_loop_that_does_not_come_round_is_dead_one_that_has_not_begun_is_not(
-    standing: Standing, server: HealthServer
+    health: Health, server: HealthServer
 ) -> None:
-    standing.counters.looped_at -= DEAD_S + 1
+    health.counters.looped_at -= DEAD_S + 1
     assert asked(server, "/healthz")[0] == 200
 
-    standing.loops = True
+    health.loops = True
 
     status, body = asked(server, "/healthz")
     assert status == 503
     assert json.loads(body)["loop_age_s"] > DEAD_S
-    standing.counters.beat()
+    health.counters.beat()
     assert asked(server, "/healthz")[0] == 200
 
 
@@ -61,16 +61,16 @@ def test_other_pages_are_not_found(server: HealthServer) -> None:
     assert asked(server, "/")[0] == 404
 
 
-def test_a_port_that_is_taken_is_one_line(server: HealthServer, standing: Standing) -> None:
+def test_a_port_that_is_taken_is_one_line(server: HealthServer, health: Health) -> None:
     with pytest.raises(BadOutput, match=f"port {server.port} of 127.0.0.1 cannot be served"):
-        HealthServer("127.0.0.1", server.port, standing.pages())
+        HealthServer("127.0.0.1", server.port, health.pages())
 
 
-def test_the_figures_are_those_of_the_counters(standing: Standing, server: HealthServer) -> None:
-    counters = Counters(records=12, points=9, outcomes={"applied": 3, "fenced": 1})
-    standing.follow(counters)
-    standing.lags = lambda: {0: 7, 11: 0}
-    standing.log_counts = lambda: {"recycles": 2}
+def test_the_figures_are_those_of_the_counters(health: Health, server: HealthServer) -> None:
+    counters = Counters(records=12, points=9, repeats=4, outcomes={"applied": 3, "fenced": 1})
+    health.follow(counters)
+    health.lags = lambda: {0: 7, 11: 0}
+    health.log_counts = lambda: {"recycles": 2}
     ticks = iter([0.0, 0.002, 0.0, 20.0])
     for _ in range(2):
         with counters.timed("commit", lambda: next(ticks)):
@@ -80,6 +80,7 @@ def test_the_figures_are_those_of_the_counters(standing: Standing, server: Healt
 
     assert float(found["mien_worker_records_total"]) == 12
     assert float(found["mien_worker_points_total"]) == 9
+    assert float(found["mien_worker_passed_over_total"]) == 4
     assert float(found['mien_worker_commits_total{outcome="fenced"}']) == 1
     assert float(found['mien_worker_lag_records{partition="0"}']) == 7
     assert float(found["mien_worker_log_recycles_total"]) == 2
@@ -91,11 +92,11 @@ def test_the_figures_are_those_of_the_counters(standing: Standing, server: Healt
     assert float(found['mien_worker_seconds_sum{stage="commit"}']) == pytest.approx(20.002)
 
 
-def test_every_line_is_in_the_format_of_prometheus_and_every_family_is_described(standing: Standing) -> None:
+def test_every_line_is_in_the_format_of_prometheus_and_every_family_is_described(health: Health) -> None:
     sample = re.compile(r'[a-z_]+(\{[a-z]+="[^"\n]+"(,[a-z]+="[^"\n]+")*\})? -?[0-9.e+-]+')
     described = set()
 
-    for line in metrics(standing):
+    for line in metrics(health):
         if line.startswith("# TYPE "):
             described.add(line.split()[2])
         elif not line.startswith("# HELP "):

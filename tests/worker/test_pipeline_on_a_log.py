@@ -91,7 +91,7 @@ def test_a_fenced_partition_that_is_revoked_meanwhile_is_left_alone() -> None:
     class Rival(BytesReader):
         def __call__(self, crops: Sequence[Crop]) -> Values:
             store.take(LOG, 0)
-            log.words.append(Revoked(LOG, 0))
+            log.events.append(Revoked(LOG, 0))
             return super().__call__(crops)
 
     worker = run(store, log, reader=Rival())
@@ -114,7 +114,7 @@ def test_what_is_in_hand_of_a_revoked_partition_may_still_be_committed() -> None
 
 def test_a_partition_that_comes_back_is_taken_anew() -> None:
     store, log = MemoryStore(), MemoryLog({0: faces(20)})
-    log.words.extend([Revoked(LOG, 0), Assigned(LOG, 0)])
+    log.events.extend([Revoked(LOG, 0), Assigned(LOG, 0)])
 
     run(store, log)
 
@@ -308,7 +308,7 @@ def test_a_picture_that_the_store_lost_is_offered_again() -> None:
     worker.run(log)
     store.fail_over()
 
-    log.words.append(Assigned(LOG, 0))
+    log.events.append(Assigned(LOG, 0))
     worker.run(log)
 
     assert [entry.picture is not None for entry in store.entries[0] if isinstance(entry, Point)] == [True]

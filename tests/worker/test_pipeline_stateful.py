@@ -29,7 +29,7 @@ class View:
 
     def __init__(self, topic: dict[int, list[Record | Unreadable]]) -> None:
         self.topic = topic
-        self.words: list[Assigned | Revoked] = []
+        self.events: list[Assigned | Revoked] = []
         self.positions: dict[int, int] = {}
         self.fetched: list[Delivery] = []
         self.late = False
@@ -43,12 +43,12 @@ class View:
             self.positions[partition] = begin + len(records)
 
     def deliveries(self, wait_s: float) -> Iterator[Delivery | Assigned | Revoked | None]:
-        while self.words:
-            word = self.words.pop(0)
-            if isinstance(word, Revoked):
-                self.positions.pop(word.partition, None)
-                self._drop(word.partition)
-            yield word
+        while self.events:
+            event = self.events.pop(0)
+            if isinstance(event, Revoked):
+                self.positions.pop(event.partition, None)
+                self._drop(event.partition)
+            yield event
         yield None
         while self.fetched and self.allowed:
             self.allowed -= 1
@@ -97,7 +97,7 @@ class Workers(RuleBasedStateMachine):
         self.store.faults.clear()
         self.clock.now += 1000.0
         last = View(self.topic)
-        last.words = [Assigned(LOG, partition) for partition in range(PARTITIONS)]
+        last.events = [Assigned(LOG, partition) for partition in range(PARTITIONS)]
         last.allowed = 10_000
         worker = self.a_worker()
         for _ in range(2):
@@ -116,11 +116,11 @@ class Workers(RuleBasedStateMachine):
     @rule(who=WORKER, partition=PARTITION)
     def give(self, who: int, partition: int) -> None:
         """Whoever held it before is not told: it has become a zombie."""
-        self.views[who].words.append(Assigned(LOG, partition))
+        self.views[who].events.append(Assigned(LOG, partition))
 
     @rule(who=WORKER, partition=PARTITION)
     def take_away(self, who: int, partition: int) -> None:
-        self.views[who].words.append(Revoked(LOG, partition))
+        self.views[who].events.append(Revoked(LOG, partition))
 
     @rule(who=WORKER, partition=PARTITION, count=st.integers(1, 20))
     def fetch(self, who: int, partition: int, count: int) -> None:
@@ -141,7 +141,7 @@ class Workers(RuleBasedStateMachine):
     def kill(self, who: int) -> None:
         held = self.views[who].positions
         self.views[who], self.workers[who] = View(self.topic), self.a_worker()
-        self.views[who].words = [Assigned(LOG, partition) for partition in held]
+        self.views[who].events = [Assigned(LOG, partition) for partition in held]
 
     @rule(seconds=st.floats(0.5, 100))
     def wait(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""A stored stretch read again: killed, fenced, rolled back, beside a worker that goes on; over both stores."""
+"""A stored range read again: killed, fenced, rolled back, beside a worker that goes on; over both stores."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +55,7 @@ class Net:
         return np.repeat(shares[:, None], len(self.schema.channels), axis=1)
 
 
-class MemoryStretches:
+class MemoryRanges:
     """What a list of records holds from `begins` on."""
 
     log = LOG
@@ -126,10 +126,8 @@ def store(harness: Harness) -> Iterator[Any]:
     store.close()
 
 
-def rescore(store: Any, net: Net | None = None, stretches: MemoryStretches | None = None, **options: Any) -> Summary:
-    rescorer = Rescorer(
-        store, stretches or MemoryStretches(STORY), net or Net(), batch_size=10, limits=LENIENT, **options
-    )
+def rescore(store: Any, net: Net | None = None, ranges: MemoryRanges | None = None, **options: Any) -> Summary:
+    rescorer = Rescorer(store, ranges or MemoryRanges(STORY), net or Net(), batch_size=10, limits=LENIENT, **options)
     return rescorer.run()
 
 
@@ -171,7 +169,7 @@ def test_who_is_killed_is_followed_by_a_run_that_goes_on(store: Any, harness: Ha
 
 def test_who_is_asked_to_stop_stops_behind_a_batch(store: Any, harness: Harness) -> None:
     net = Net()
-    rescorer = Rescorer(store, MemoryStretches(STORY), net, batch_size=10, limits=LENIENT)
+    rescorer = Rescorer(store, MemoryRanges(STORY), net, batch_size=10, limits=LENIENT)
     net.meanwhile = lambda batch: rescorer._stop.set() if batch == 2 else None
 
     with pytest.raises(Stopped):
@@ -214,28 +212,28 @@ def test_a_worker_goes_on_meanwhile_and_its_news_are_left_to_the_next_run(store:
             commit(store, epoch, old[batch - 1 : batch], len(OLD) + batch - 1)
 
     net.meanwhile = meanwhile
-    stretches = MemoryStretches([*STORY, *news])
-    rescore(store, net, stretches)
+    ranges = MemoryRanges([*STORY, *news])
+    rescore(store, net, ranges)
 
     told = min(net.batches, len(old))
     assert harness.contents().layers == {LAYER: fold(NEW).points}
     assert unlayered(harness.contents()) == fold([*OLD, *old[:told]])
-    assert rescore(store, Net(), stretches).records == told
+    assert rescore(store, Net(), ranges).records == told
     again = entries_of(Net(), news[:told])
     assert harness.contents().layers == {LAYER: fold([*NEW, *again]).points}
 
 
 def test_what_the_log_no_longer_holds_is_counted_and_keeps_its_old_reading(store: Any, harness: Harness) -> None:
-    summary = rescore(store, stretches=MemoryStretches(STORY, begins=23))
+    summary = rescore(store, ranges=MemoryRanges(STORY, begins=23))
 
     assert (summary.expired, summary.records) == (23, len(STORY) - 23)
     held = [entry for entry in NEW[23:] if not isinstance(entry, Point) or entry.sequence > 22]
     assert harness.contents().layers == {LAYER: fold([NEW[0], *held]).points}
-    assert rescore(store, stretches=MemoryStretches(STORY, begins=len(STORY))) == Summary(partitions=1)
+    assert rescore(store, ranges=MemoryRanges(STORY, begins=len(STORY))) == Summary(partitions=1)
 
 
 def test_all_that_has_expired_is_done_with(store: Any, harness: Harness) -> None:
-    assert rescore(store, stretches=MemoryStretches(STORY, begins=len(STORY))).expired == len(STORY)
+    assert rescore(store, ranges=MemoryRanges(STORY, begins=len(STORY))).expired == len(STORY)
 
     assert rescore(store).records == 0
     assert harness.contents() == fold(OLD)
@@ -268,7 +266,7 @@ def test_a_flawed_record_that_workers_passed_over_does_not_stop_the_rest(harness
     entries[2] = dataclasses.replace(OLD[20], sequence=4)  # type: ignore[type-var]
     commit(store, store.take(LOG, 0).epoch, entries)
 
-    rescore(store, stretches=MemoryStretches(story))
+    rescore(store, ranges=MemoryRanges(story))
 
     assert [len(points) for points in harness.contents().layers[LAYER].values()] == [2]
     store.close()

@@ -55,7 +55,7 @@ class _Queue:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is handed over next: deliveries of one partition, or a single word about one."""
+    """What is handed over next: deliveries of one partition, or a single event of one."""
 
     partition: int
     items: Sequence[Delivery | Assigned | Revoked]
@@ -68,31 +68,31 @@ Level: TypeAlias = tuple[int, int]
 class Buffers:
     """A queue per partition between the thread that polls and the one that works.
 
-    A word (`Assigned`, `Revoked`) overtakes every delivery; that breaks no order, as `revoke` empties the queue first,
-    and an assigned partition gets nothing before `reopen`.
+    Assignment events are delivered before buffered records. That breaks no order: `revoke` empties the queue, and a
+    new assignment gets nothing before `reopen`.
     """
 
     def __init__(self, run_records: int) -> None:
         self._run_records = run_records
         self._queues: dict[int, _Queue] = {}
         self._turns: deque[int] = deque()  # partitions that hold something, each once
-        self._words: deque[Assigned | Revoked] = deque()
+        self._events: deque[Assigned | Revoked] = deque()
         self._failure: Exception | None = None
         self._changed = threading.Condition(threading.Lock())
 
-    def assign(self, word: Assigned) -> None:
+    def assign(self, event: Assigned) -> None:
         """The partition is ours, its queue empty and closed."""
         with self._changed:
-            self._forget(word.partition)
-            self._queues[word.partition] = _Queue()
-            self._say(word)
+            self._forget(event.partition)
+            self._queues[event.partition] = _Queue()
+            self._notify(event)
 
-    def revoke(self, word: Revoked) -> None:
+    def revoke(self, event: Revoked) -> None:
         """The partition is no longer ours; what it holds is dropped."""
         with self._changed:
-            self._forget(word.partition)
-            self._queues.pop(word.partition, None)
-            self._say(word)
+            self._forget(event.partition)
+            self._queues.pop(event.partition, None)
+            self._notify(event)
 
     def close(self, partition: int) -> None:
         """Drop what the partition holds, and what comes until `reopen`."""
@@ -109,7 +109,7 @@ class Buffers:
                 self._queues[partition] = _Queue(is_open=True)
 
     def append(self, partition: int, chunks: Sequence[Chunk | Missing]) -> None:
-        """Hold chunks until their turn; passed over where the partition is closed or not ours."""
+        """Hold chunks until their turn; drop them where the partition is closed or not ours."""
         with self._changed:
             queue = self._queues.get(partition)
             if queue is None or not queue.is_open or not chunks:
@@ -130,19 +130,19 @@ class Buffers:
             self._changed.notify()
 
     def next_run(self, wait_s: float) -> Run | None:
-        """What comes next; None if nothing did for so long.
+        """Return what comes next; None if nothing came for `wait_s`.
 
         Raises:
-            whatever `fail` was told.
+            whatever error `fail` was given.
         """
         with self._changed:
-            if not (self._words or self._turns or self._failure):
+            if not (self._events or self._turns or self._failure):
                 self._changed.wait(wait_s)
             if self._failure is not None:
                 raise self._failure
-            if self._words:
-                word = self._words.popleft()
-                return Run(word.partition, (word,))
+            if self._events:
+                event = self._events.popleft()
+                return Run(event.partition, (event,))
             return self._next_chunk() if self._turns else None
 
     def levels(self) -> dict[int, Level]:
@@ -167,8 +167,8 @@ class Buffers:
             self._turns.append(partition)
         return Run(partition, run.deliveries)
 
-    def _say(self, word: Assigned | Revoked) -> None:
-        self._words.append(word)
+    def _notify(self, event: Assigned | Revoked) -> None:
+        self._events.append(event)
         self._changed.notify()
 
     def _forget(self, partition: int) -> None:

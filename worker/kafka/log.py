@@ -127,20 +127,20 @@ class KafkaLog:
             raise LogReplaced(f"the topic {self._settings.topic} is log {self.log}, not {log}")
         self._rewound.add(partition)
         self._buffers.close(partition)
-        self._poller.applied[partition] = offset
+        self._poller.offsets.applied[partition] = offset
         self._poller.rewind(partition, offset)
         return True
 
     def applied(self, partition: int, offset: int) -> None:
         """The store has everything before this offset; told to the group now and then, for lag tools."""
-        self._poller.applied[partition] = offset
+        self._poller.offsets.applied[partition] = offset
 
     def status(self) -> LogStatus:
         """How it goes."""
         poller = self._poller
         partitions = list(poller.partitions.values())
         levels = self._buffers.levels().values()
-        applied = poller.applied.copy()
+        applied = poller.offsets.applied.copy()
         return LogStatus(
             log=self.log,
             assigned=tuple(sorted(each.number for each in partitions)),
@@ -154,8 +154,8 @@ class KafkaLog:
             },
             poll_age_s=self._clock() - poller.polled_at,
             recycles=poller.recycles,
-            expired=poller.expired.copy(),
-            commit_failures=poller.commit_failures,
+            expired=poller.holes.expired.copy(),
+            commit_failures=poller.offsets.failures,
             flaws=tuple(poller.flaws),
         )
 

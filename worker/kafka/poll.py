@@ -1,4 +1,4 @@
-"""The thread that polls: it alone asks the consumer for records, and does what the worker wants of it."""
+"""The thread that polls: it alone uses the consumer, fetches records and does what the worker wants of it."""
 
 import logging
 import math
@@ -11,35 +11,35 @@ from kafka.errors import (
     AuthorizationError,
     CorruptRecordError,
     InconsistentGroupProtocolError,
-    KafkaError,
     LogTruncationError,
     OffsetOutOfRangeError,
     RetriableError,
 )
 
-from contract.errors import BadLog, LogReplaced, LogUnavailable, RecordsExpired
+from contract.errors import BadLog, LogReplaced, LogUnavailable
 from contract.records import Delivery
 from contract.wire import WireTooNew, record_of
-from worker.kafka.buffers import Buffers, Missing, in_chunks
+from worker.kafka.backpressure import apply_backpressure
+from worker.kafka.buffers import Buffers, in_chunks
+from worker.kafka.failures import BAD_SUMS, GIVE_UPS, Failures
+from worker.kafka.group import GroupOffsets
+from worker.kafka.holes import Holes
 from worker.kafka.member import Member, Message
 from worker.kafka.partition import Partition
+from worker.kafka.progress import stuck_among
 from worker.kafka.settings import KafkaSettings
 from worker.kafka.terms import Terms, flaws
-from worker.log import EXPIRED, NO_RECORD, Assigned, Revoked
+from worker.log import Assigned, Revoked
 
 RETRY_S = 0.2  # after an error that may pass
-SETTLE_S = 1.0  # between two attempts to learn where a partition begins and ends
 RECONNECT_S = (0.5, 10.0)  # the first and the longest wait for a broker when a new consumer is made
-BAD_SUMS = 3  # new consumers for the same corrupt batch; it may have been the wire
-GIVE_UPS = 10  # new consumers for any other error, word for word the same
-FORGET_S = 120.0  # after so long without a failure none counts any more
 GRIEVOUS = (AuthorizationError, InconsistentGroupProtocolError)  # no repetition helps, somebody has to act
 
 _log = logging.getLogger(__name__)
 
 
 class Poller:
-    """Fetches into the buffers until it is told to stop; what it counts may be read from any thread."""
+    """Fetches into the buffers until it is stopped; what it counts may be read from any thread."""
 
     def __init__(
         self,
@@ -52,12 +52,11 @@ class Poller:
     ) -> None:
         self.log = str(member.topic_id)
         self.partitions: dict[int, Partition] = {}
-        self.expired: dict[int, int] = {}  # records passed over, by partition
-        self.applied: dict[int, int] = {}  # next offset of the store, by partition; written by the worker's thread
+        self.offsets = GroupOffsets()
+        self.holes = Holes(self.log, settings, buffers, clock)
         self.recycles = 0
         self.terms: Terms | None = None  # as last seen; None: nobody says
         self.flaws: list[str] = []  # of the terms, one line each
-        self.commit_failures = 0
         self.polled_at = clock()
         self._settings = settings
         self._member = member
@@ -69,11 +68,8 @@ class Poller:
         self._terms_due = -math.inf
         self._stopping = threading.Event()
         self._rewinds: deque[tuple[int, int]] = deque()
-        self._expired_to: dict[int, int] = {}
-        self._told: dict[int, int] = {}  # what was committed to the group
         self._watched_at = self._committed_at = clock()
-        self._failures: dict[str, int] = {}  # new consumers, by what befell the one before
-        self._failed_at = clock()
+        self._failures = Failures(settings.topic, clock)
 
     @property
     def partition_count(self) -> int:
@@ -89,7 +85,7 @@ class Poller:
         self._stopping.set()
 
     def run(self) -> None:
-        """Poll until told to stop, or until something is wrong that only the worker's end can tell; leave the group."""
+        """Poll until stopped, or until an error that has to end the worker (`Buffers.fail`); leave the group."""
         try:
             while not self._stopping.is_set():
                 self.round()
@@ -98,7 +94,7 @@ class Poller:
         except Exception as error:  # noqa: BLE001 - whatever ends this thread must end the worker too
             self._buffers.fail(error)
         finally:
-            self._commit_to_group()
+            self.offsets.commit(self._member, self.partitions)
             self._member.close(self._settings.close_s)
 
     def round(self) -> None:
@@ -106,9 +102,9 @@ class Poller:
         self._check_topic()
         self._apply_rewinds()
         for partition in self._all():
-            if partition.strayed:
-                self._resolve_out_of_range(partition)
-        self._apply_backpressure()
+            if partition.strayed and (offset := self.holes.offset_after(partition, self._member)) is not None:
+                self._begin(partition, offset)
+        apply_backpressure(self.partitions, self._buffers.levels(), self._member, self._settings)
         fetched = self._polled()
         self.polled_at = self._clock()
         self._apply_assignments()
@@ -122,7 +118,7 @@ class Poller:
             self._watch()
         if self.polled_at - self._committed_at >= self._settings.commit_s:
             self._committed_at = self.polled_at
-            self._commit_to_group()
+            self.offsets.commit(self._member, self.partitions)
 
     def _all(self) -> list[Partition]:
         return list(self.partitions.values())
@@ -157,7 +153,7 @@ class Poller:
             number, offset = self._rewinds.popleft()
             partition = self.partitions.get(number)
             if partition is None:
-                continue  # taken away meanwhile; the worker is told
+                continue  # taken away meanwhile; the worker gets a `Revoked`
             self._begin(partition, offset)
             self._buffers.reopen(number)
 
@@ -167,7 +163,7 @@ class Poller:
         self._member.begin(partition.number, offset)
 
     def _apply_assignments(self) -> None:
-        """Tell the worker what the group gave and took; what was given waits for `rewind`."""
+        """Pass on to the worker what the group gave and took; what was given waits for `rewind`."""
         for is_given, numbers in self._member.notes():
             for number in numbers:
                 if is_given:
@@ -175,34 +171,18 @@ class Poller:
                     self.partitions[number] = Partition(number)
                     self._buffers.assign(Assigned(self.log, number))
                 elif self.partitions.pop(number, None) is not None:
-                    self.applied.pop(number, None)
+                    self.offsets.applied.pop(number, None)
                     self._buffers.revoke(Revoked(self.log, number))
             if is_given and numbers:
                 self._member.look_again()
 
-    def _apply_backpressure(self) -> None:
-        """Pause partitions whose share of the buffers is full, resume those with half of it free."""
-        settings = self._settings
-        levels = self._buffers.levels()
-        share = min(settings.partition_bytes, settings.buffer_bytes // max(1, len(self.partitions)))
-        for partition in self._all():
-            records, size = levels.get(partition.number, (0, 0))
-            if partition.is_full:
-                if 2 * records <= settings.partition_records and 2 * size <= share:
-                    partition.is_full = False
-                    if partition.flows:
-                        self._member.resume(partition.number)
-            elif records >= settings.partition_records or size >= share:
-                partition.is_full = True
-                self._member.pause(partition.number)
-
     def _polled(self) -> Mapping[int, Sequence[Message]]:
-        """What the consumer has; nothing where it failed, after what can be done about it."""
+        """The messages that the consumer has, by partition; none after an error, which is dealt with here."""
         waits = any(partition.is_full for partition in self._all())
         try:
             fetched = self._member.poll(self._settings.full_poll_s if waits else self._settings.poll_s)
         except OffsetOutOfRangeError as error:
-            self._mark_out_of_range(place.partition for place in error.args[0])
+            self._stray(place.partition for place in error.args[0])
         except LogTruncationError as error:
             raise BadLog(
                 f"{self._settings.topic}: the log was cut below what we have read ({error.divergent_offsets}); a leader"
@@ -211,14 +191,14 @@ class Poller:
         except GRIEVOUS as error:
             raise LogUnavailable(f"Kafka refuses us: {type(error).__name__}: {error}") from error
         except CorruptRecordError as error:
-            self._count_failure(error, BAD_SUMS)
+            self._failures.count(error, BAD_SUMS)
             self._recycle(str(error))  # the client would turn in circles over such a batch
         except RetriableError as error:
             _log.warning("polling %s: %s: %s", self._settings.topic, type(error).__name__, error)
             self._stopping.wait(RETRY_S)
         except Exception as error:  # noqa: BLE001 - a consumer in an unknown state is replaced, whatever has befallen it
             _log.warning("the consumer of %s gave up", self._settings.topic, exc_info=True)
-            self._count_failure(error, GIVE_UPS)
+            self._failures.count(error, GIVE_UPS)
             self._recycle(f"{type(error).__name__}: {error}")
         else:
             return fetched
@@ -252,15 +232,8 @@ class Poller:
             self._buffers.append(partition.number, tuple(in_chunks(deliveries, sizes, self._settings.run_records)))
 
     def _fill(self, partition: Partition, end: int) -> None:
-        """Put something in the place of offsets that the broker left out, asked for them: markers of transactions,
-        records that were aborted, or what compaction removed."""
-        begin, partition.position = partition.position, end
-        reason = f"{NO_RECORD}: the log holds none from {begin} to {end - 1}"
-        if self.terms is not None and "compact" in self.terms.cleanup_policy:
-            reason = f"{EXPIRED}: compaction has removed offsets {begin} to {end - 1}"
-            self.expired[partition.number] = self.expired.get(partition.number, 0) + end - begin
-        _log.warning("%s: %s", self._place(partition), reason)
-        self._buffers.append(partition.number, (Missing(self.log, begin, end, reason),))
+        is_compacted = self.terms is not None and "compact" in self.terms.cleanup_policy
+        self.holes.fill(partition, end, is_compacted=is_compacted)
 
     def _fill_ends(self) -> None:
         """Go behind offsets without a record at the end of a log, where no record follows that would show them."""
@@ -278,53 +251,13 @@ class Poller:
         partition.alarmed_at = self._clock()
         _log.error("%s is parked at %s; a newer Mien has to read it", self._place(partition), partition.parked)
 
-    def _mark_out_of_range(self, numbers: Iterable[int]) -> None:
-        """The log does not hold what we asked for. Why is settled when the topic's identity has been looked at."""
+    def _stray(self, numbers: Iterable[int]) -> None:
+        """Pause partitions whose position the log does not hold, until the topic's identity has been looked at."""
         for number in numbers:
             if partition := self.partitions.get(number):
                 self._member.pause(number)
-                partition.strayed, partition.settle_at = True, self._clock()
-                partition.settle_looks = self._member.looks
+                self.holes.stray(partition, self._member.looks)
         self._member.look_again()
-
-    def _resolve_out_of_range(self, partition: Partition) -> None:
-        """Find out what became of the records at a partition's position, and act on it."""
-        now = self._clock()
-        if now < partition.settle_at or self._member.looks <= partition.settle_looks or self._member.topic_id is None:
-            return
-        try:
-            begin, end = self._member.bounds(partition.number)
-        except (KafkaError, KeyError, AttributeError) as error:  # the last two: the client trips over a missing answer
-            partition.settle_at = now + SETTLE_S
-            _log.warning("%s: cannot learn where it begins: %r", self._place(partition), error)
-            return
-        wanted = partition.position
-        if wanted > end:
-            raise BadLog(
-                f"{self._place(partition)}: wanted offset {wanted}, but the log ends at {end}: it was cut, or replaced;"
-                " an operator has to decide"
-            )
-        if wanted < begin:
-            self._skip_expired(partition, begin)
-        self._begin(partition, max(wanted, begin))
-
-    def _skip_expired(self, partition: Partition, begin: int) -> None:
-        """Go on at the first record that is left, if that is allowed.
-
-        Raises:
-            RecordsExpired: it is not.
-        """
-        wanted = partition.position
-        place = self._place(partition)
-        found = f"{place}: wanted offset {wanted}, but the log begins at {begin}: {begin - wanted} records"
-        if self._settings.on_expired == "stop":
-            raise RecordsExpired(f"{found} have expired unread; to go on without them: on_expired skip")
-        counted = max(wanted, self._expired_to.get(partition.number, 0))  # a rewind meets the same ones again
-        self._expired_to[partition.number] = max(counted, begin)
-        self.expired[partition.number] = self.expired.get(partition.number, 0) + max(0, begin - counted)
-        _log.warning("%s have expired unread and are passed over", found)
-        reason = f"{EXPIRED}: retention has removed offsets up to {begin - 1}"
-        self._buffers.append(partition.number, (Missing(self.log, wanted, begin, reason),))
 
     def _watch(self) -> None:
         """Look for partitions that are behind and do not move, and remind of parked ones."""
@@ -332,36 +265,9 @@ class Poller:
         for partition in self._all():
             if partition.parked and now - partition.alarmed_at >= self._settings.alarm_s:
                 self._alarm(partition)
-        begun = [partition for partition in self._all() if partition.is_begun]
-        try:
-            ends = self._member.ends(partition.number for partition in begun) if begun else {}
-        except (KafkaError, KeyError, AttributeError):  # no broker: nobody could move
-            ends = {}
-        stuck = [
-            partition
-            for partition in begun
-            if partition.is_stuck(ends.get(partition.number), now, self._settings.progress_s)
-        ]
-        if stuck:
+        if stuck := stuck_among(self._all(), self._member, now, self._settings.progress_s):
             names = ", ".join(f"{partition.number} at {partition.position} of {partition.end}" for partition in stuck)
             self._recycle(f"behind and not moving for {self._settings.progress_s:g} s: partition {names}")
-
-    def _count_failure(self, error: Exception, limit: int) -> None:
-        """Note that a new consumer is needed; what other partitions deliver meanwhile says nothing about this one.
-
-        Raises:
-            BadLog: the same error has asked for too many.
-        """
-        now, text = self._clock(), f"{type(error).__name__}: {error}"
-        if now - self._failed_at > FORGET_S:
-            self._failures.clear()
-        self._failed_at = now
-        self._failures[text] = self._failures.get(text, 0) + 1
-        if self._failures[text] > limit:
-            raise BadLog(
-                f"{self._settings.topic}: {text}, {self._failures[text]} times; a batch is damaged on the broker, or"
-                " this client cannot read it"
-            )
 
     def _recycle(self, reason: str) -> None:
         """Leave the group and come again with a new consumer; all partitions are taken anew.
@@ -375,7 +281,7 @@ class Poller:
         for number in list(self.partitions):
             del self.partitions[number]
             self._buffers.revoke(Revoked(self.log, number))
-        self.applied.clear()
+        self.offsets.applied.clear()
         wait_s, longest_s = RECONNECT_S
         while not self._stopping.wait(wait_s):
             try:
@@ -387,26 +293,6 @@ class Poller:
             return self._check_topic()
         raise Stopped
 
-    def _commit_to_group(self) -> None:
-        """Commit what the store has applied, for lag tools; it may fail, and does whenever the group changes."""
-        news = {
-            number: offset
-            for number, offset in self.applied.copy().items()
-            if number in self.partitions and self._told.get(number) != offset
-        }
-        if not news:
-            return
-        self._told.update(news)
-        try:
-            self._member.commit(news, self._on_committed)
-        except Exception as error:  # noqa: BLE001 - nothing depends on it, and the client may be closed already
-            self._on_committed(error)
-
-    def _on_committed(self, answer: object) -> None:
-        if isinstance(answer, Exception):
-            self.commit_failures += 1
-            self._told.clear()
-
 
 class Stopped(Exception):
-    """Told to stop while no broker answered; internal."""
+    """Stopped while no broker answered; internal."""

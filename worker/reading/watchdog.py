@@ -33,7 +33,7 @@ class Watchdog:
         self._clock = clock
         self._closed = threading.Event()
         self._sleep = sleep or self._closed.wait
-        self._turn = 0  # odd: a block is running
+        self._ticks = 0  # odd: a block is running
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
@@ -47,19 +47,19 @@ class Watchdog:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Expect the block to end in time."""
-        self._turn += 1
+        self._ticks += 1
         try:
             yield
         finally:
-            self._turn += 1
+            self._ticks += 1
 
     def _watch(self) -> None:
         tick_s = self._timeout_s / TICKS
-        turn, spent_s, looked_at = self._turn, 0.0, self._clock()
+        ticks, spent_s, looked_at = self._ticks, 0.0, self._clock()
         while not self._sleep(tick_s):
             now = self._clock()
-            spent_s = spent_s + min(now - looked_at, 2 * tick_s) if turn == self._turn and turn % 2 else 0.0
-            turn, looked_at = self._turn, now
+            spent_s = spent_s + min(now - looked_at, 2 * tick_s) if ticks == self._ticks and ticks % 2 else 0.0
+            ticks, looked_at = self._ticks, now
             if spent_s >= self._timeout_s:
                 self._end(f"the engine has not answered for {spent_s:.0f} s, allowed are {self._timeout_s:g}")
                 return

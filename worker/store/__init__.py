@@ -55,7 +55,7 @@ class Store(Protocol):
     ) -> Outcome:
         """Apply the entries of the records `previous_offset` .. `next_offset - 1`, one each, in order: all or nothing.
 
-        Entries at or below their session's high-water mark and points of erased people are passed over.
+        Entries at or below their session's high-water mark and points of erased people change nothing.
         """
         ...
 
@@ -66,8 +66,8 @@ class Store(Protocol):
         """
         ...
 
-    def passed(self, log: str, partition: int) -> dict[SkippedReason, int]:
-        """How many deliveries of a partition were passed over, by reason."""
+    def skipped(self, log: str, partition: int) -> dict[SkippedReason, int]:
+        """Return how many deliveries of a partition were skipped, by reason."""
         ...
 
     def high_water(self, source: str, session: str) -> int | None:
@@ -102,7 +102,7 @@ class Rescoring:
 
 
 class RescoringStore(Protocol):
-    """A store whose stretches can be read again by other nets, beside workers that go on.
+    """A store whose readings can be made again by other nets, beside workers that go on.
 
     A rescoring adds readings of frames that the workers have stored, in a layer of its own; whatever else the store
     holds stays as it is: marks, people, gaps, progress, pictures, positions. The rule that makes it exactly once: a

@@ -43,7 +43,7 @@ def checked(entries: Sequence[Entry], schema: ReadingSchema, previous_offset: in
         BadBatch: not one entry per offset, an entry of no known type, a field out of its range.
     """
     if not 0 <= previous_offset < next_offset:
-        raise BadBatch(f"offsets {previous_offset}..{next_offset} are no stretch of a log")
+        raise BadBatch(f"offsets {previous_offset}..{next_offset} are no range of a log")
     if len(entries) != next_offset - previous_offset:
         raise BadBatch(f"{len(entries)} entries for the {next_offset - previous_offset} offsets from {previous_offset}")
     points = [entry for entry in entries if type(entry) is Point]
@@ -118,12 +118,12 @@ def _flaw_of_progress(progress: Progress) -> str | None:
     return None if in_range else f"progress to {progress.event_time!r}, {progress.frames!r} frames"
 
 
-def _flaw_of_passed(passed: Skipped) -> str | None:
-    if type(passed.reason) is not SkippedReason:
-        return f"passed over for {passed.reason!r}, wanted one of {[str(reason) for reason in SkippedReason]}"
-    if passed.gap is None:
+def _flaw_of_skipped(skipped: Skipped) -> str | None:
+    if type(skipped.reason) is not SkippedReason:
+        return f"passed over for {skipped.reason!r}, wanted one of {[str(reason) for reason in SkippedReason]}"
+    if skipped.gap is None:
         return None
-    begin, end = passed.gap
+    begin, end = skipped.gap
     return None if _is_time(begin) and _is_time(end) and begin <= end else f"a gap from {begin!r} to {end!r}"
 
 
@@ -136,7 +136,7 @@ _FLAWS: dict[type, Callable[[Any], str | None]] = {
     Gap: _flaw_of_gap,
     Progress: _flaw_of_progress,
     Erase: _flaw_of_erasure,
-    Skipped: _flaw_of_passed,
+    Skipped: _flaw_of_skipped,
 }
 
 

@@ -42,7 +42,7 @@ class Changes:
     interruptions: dict[SessionKey, Gap] = field(default_factory=dict)  # the furthest of each session
     resumed: set[SessionKey] = field(default_factory=set)  # sessions of these that went on: only the counts stay
     progress: dict[SessionKey, Progress] = field(default_factory=dict)  # the last of each session
-    passed: dict[SkippedReason, int] = field(default_factory=lambda: dict.fromkeys(SkippedReason, 0))
+    skipped: dict[SkippedReason, int] = field(default_factory=lambda: dict.fromkeys(SkippedReason, 0))
     people: dict[str, Seen] = field(default_factory=dict)
 
 
@@ -134,23 +134,23 @@ def _note(entry: Entry, changes: Changes) -> None:
     elif isinstance(entry, SessionOpened):
         changes.opened.append(entry)
     elif isinstance(entry, Skipped):
-        changes.passed[entry.reason] += 1
+        changes.skipped[entry.reason] += 1
         if entry.gap is not None:
             changes.gaps.append(gap_of(entry))
 
 
-def gap_of(passed: Skipped) -> Gap:
-    """The gap that a delivery passed over leaves on the timeline."""
-    assert passed.source is not None  # check.py has looked at all four
-    assert passed.session is not None
-    assert passed.sequence is not None
-    assert passed.gap is not None
-    begin, end = passed.gap
+def gap_of(skipped: Skipped) -> Gap:
+    """Return the gap that a skipped delivery leaves on the timeline."""
+    assert skipped.source is not None  # check.py has looked at all four
+    assert skipped.session is not None
+    assert skipped.sequence is not None
+    assert skipped.gap is not None
+    begin, end = skipped.gap
     return Gap(
-        source=passed.source,
-        session=passed.session,
-        sequence=passed.sequence,
+        source=skipped.source,
+        session=skipped.session,
+        sequence=skipped.sequence,
         begin=begin,
         end=end,
-        reason=GAP_OF[passed.reason],
+        reason=GAP_OF[skipped.reason],
     )

@@ -1,4 +1,4 @@
-"""What reading a stretch again adds: for each point that the workers stored one reading, for anything else none."""
+"""What reading a range again adds: for each point that the workers stored one reading, for anything else none."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence

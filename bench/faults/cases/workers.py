@@ -137,7 +137,7 @@ def all_poison(setting: Setting, case: Case) -> Run:
             raise RunFailed(f"the worker drains the topic; exit code {worker.exit_code}; {worker.tail()}")
         left = arena.watch.lag
         arena.facts.notes.append(f"stopped with exit code {worker.exit_code} at a lag of {left}")
-        rejected = arena.stored().passed["rejected"]
+        rejected = arena.stored().skipped["rejected"]
         if rejected > 200:
             arena.facts.flaws.append(f"{rejected} rejected before it stopped, wanted at most 200")
         began = time.monotonic()

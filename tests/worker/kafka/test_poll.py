@@ -21,7 +21,8 @@ from kafka.errors import (  # isort: skip
 )
 from worker.kafka.buffers import Buffers  # isort: skip
 from worker.kafka.member import Member  # isort: skip
-from worker.kafka.poll import BAD_SUMS, FORGET_S, GIVE_UPS, Poller, Stopped  # isort: skip
+from worker.kafka.failures import BAD_SUMS, FORGET_S, GIVE_UPS  # isort: skip
+from worker.kafka.poll import Poller, Stopped  # isort: skip
 from worker.kafka.settings import KafkaSettings  # isort: skip
 from worker.kafka.terms import Terms  # isort: skip
 
@@ -74,7 +75,7 @@ class Bench:
         return seen
 
 
-def words_of(bench: Bench, kind: Callable[[str, int], object], *partitions: int) -> list[object]:
+def events_of(bench: Bench, kind: Callable[[str, int], object], *partitions: int) -> list[object]:
     return [kind(bench.poller.log, partition) for partition in partitions]
 
 
@@ -84,7 +85,7 @@ def test_an_assigned_partition_waits_for_rewind_and_begins_there():
 
     bench.rounds(3)
 
-    assert bench.handed_over() == words_of(bench, Assigned, 0)
+    assert bench.handed_over() == events_of(bench, Assigned, 0)
     bench.rewind(0, 7)
     bench.rounds()
     assert bench.handed_over() == [(0, 7), (0, 8), (0, 9)]
@@ -98,7 +99,7 @@ def test_a_rewind_hands_over_again_and_nothing_from_before_it():
     bench.rewind(0, 2)
     bench.rounds()
 
-    assert bench.handed_over() == [*words_of(bench, Assigned, 0), (0, 2), (0, 3), (0, 4), (0, 5)]
+    assert bench.handed_over() == [*events_of(bench, Assigned, 0), (0, 2), (0, 3), (0, 4), (0, 5)]
 
 
 def test_of_a_revoked_partition_nothing_comes_and_others_go_on():
@@ -111,7 +112,7 @@ def test_of_a_revoked_partition_nothing_comes_and_others_go_on():
 
     bench.rounds(2)
 
-    assert bench.handed_over() == [*words_of(bench, Revoked, 0), (1, 4), (1, 5)]
+    assert bench.handed_over() == [*events_of(bench, Revoked, 0), (1, 4), (1, 5)]
 
 
 def test_a_partition_taken_and_given_back_within_one_poll_waits_for_a_new_rewind():
@@ -246,7 +247,7 @@ def test_a_newer_version_parks_its_partition_and_is_never_passed_over(caplog: py
     assert (1, 4) in seen
     assert bench.poller.partitions[0].parked.startswith("offset 3: ")
     assert bench.poller.recycles == 0
-    alarms = [each for each in caplog.records if each.levelno == logging.ERROR]
+    alarms = [each for each in caplog.records if (each.name, each.levelno) == ("worker.kafka.poll", logging.ERROR)]
     assert len(alarms) == 2 + 1, "one at once, then one a minute in 120 s"
 
 
@@ -269,8 +270,8 @@ def test_expired_records_are_passed_over_one_by_one_where_that_is_allowed():
     bench.consumer._cluster.answer()
     bench.rounds(2)
 
-    assert bench.handed_over() == [*words_of(bench, Assigned, 0), *((0, offset) for offset in range(10, 600))]
-    assert bench.poller.expired == {0: 500}
+    assert bench.handed_over() == [*events_of(bench, Assigned, 0), *((0, offset) for offset in range(10, 600))]
+    assert bench.poller.holes.expired == {0: 500}
 
 
 def test_expired_records_met_again_after_a_rewind_are_counted_once():
@@ -284,7 +285,7 @@ def test_expired_records_met_again_after_a_rewind_are_counted_once():
         bench.rounds(2)
 
     assert bench.handed_over()[-1] == (0, 599)
-    assert bench.poller.expired == {0: 500}
+    assert bench.poller.holes.expired == {0: 500}
 
 
 def test_a_stored_offset_beyond_the_log_stops_with_both_numbers():
@@ -355,10 +356,10 @@ def test_a_partition_that_the_client_withholds_is_found_and_the_consumer_replace
 
     assert bench.poller.recycles == 1
     assert stuck.is_closed
-    assert bench.handed_over() == words_of(bench, Revoked, 0)
+    assert bench.handed_over() == events_of(bench, Revoked, 0)
     bench.begin(0, at=5)
     bench.rounds()
-    assert bench.handed_over() == [*words_of(bench, Assigned, 0), (0, 5), (0, 6), (0, 7)]
+    assert bench.handed_over() == [*events_of(bench, Assigned, 0), (0, 5), (0, 6), (0, 7)]
 
 
 def test_partitions_that_are_idle_full_parked_or_without_a_broker_are_not_stuck():
@@ -402,7 +403,7 @@ def test_a_consumer_that_gives_up_is_replaced_by_another():
 
     assert first.is_closed
     assert bench.consumer is not first
-    assert bench.handed_over() == [*words_of(bench, Assigned, 0), *words_of(bench, Revoked, 0)]
+    assert bench.handed_over() == [*events_of(bench, Assigned, 0), *events_of(bench, Revoked, 0)]
 
 
 def test_an_error_that_may_pass_keeps_the_consumer():
@@ -474,7 +475,7 @@ def test_a_partition_assigned_twice_without_a_word_between_begins_anew():
     bench.consumer.on_poll.append(lambda: bench.consumer.give(0))
     bench.rounds()
 
-    assert bench.handed_over() == words_of(bench, Assigned, 0, 0)
+    assert bench.handed_over() == events_of(bench, Assigned, 0, 0)
     bench.rewind(0, 3)
     bench.rounds()
     assert bench.handed_over() == [(0, 3), (0, 4)]
@@ -534,19 +535,19 @@ def test_stopping_ends_the_wait_for_a_broker():
 def test_the_group_is_told_what_was_applied_and_failures_are_counted():
     bench = Bench(FakeConsumer({0: 5}), commit_s=5.0)
     bench.begin(0)
-    bench.poller.applied[0] = 3
+    bench.poller.offsets.applied[0] = 3
     bench.clock.now += 6.0
     bench.rounds()
     bench.clock.now += 6.0
     bench.rounds()
     bench.consumer.commit_answer = KafkaConnectionError("no coordinator")
-    bench.poller.applied[0] = 4
+    bench.poller.offsets.applied[0] = 4
     for _ in range(2):
         bench.clock.now += 6.0
         bench.rounds()
 
     assert bench.consumer.committed == [{0: 3}, {0: 4}, {0: 4}], "news once; what failed is told again"
-    assert bench.poller.commit_failures == 2
+    assert bench.poller.offsets.failures == 2
 
 
 def _newer(header: tuple[str, bytes]) -> tuple[str, bytes]:
@@ -573,7 +574,7 @@ def test_offsets_that_hold_no_record_are_filled_where_they_lie():
 
     bench.rounds()
 
-    assert bench.handed_over() == [*words_of(bench, Assigned, 0), *((0, offset) for offset in range(8))]
+    assert bench.handed_over() == [*events_of(bench, Assigned, 0), *((0, offset) for offset in range(8))]
     bench.rewind(0, 1)
     bench.rounds()
     assert [reason.startswith(NO_RECORD) for reason in reasons_of(bench)] == [
@@ -594,7 +595,7 @@ def test_offsets_without_a_record_at_the_end_of_the_log_do_not_hold_it_up():
 
     bench.rounds(3)
 
-    assert bench.handed_over() == [*words_of(bench, Assigned, 0), *((0, offset) for offset in range(5))]
+    assert bench.handed_over() == [*events_of(bench, Assigned, 0), *((0, offset) for offset in range(5))]
     assert bench.poller.recycles == 0
 
 
@@ -607,7 +608,7 @@ def test_a_hole_under_compaction_is_a_loss():
     bench.rounds(2)
 
     assert [reason[:7] for reason in reasons_of(bench)] == ["", "expired", "expired", ""]
-    assert bench.poller.expired == {0: 2}
+    assert bench.poller.holes.expired == {0: 2}
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Contents:
     layers: dict[str, dict[str, list[Packed]]] = field(default_factory=dict)  # points of those read again, by name
     gaps: set[tuple[str, str, int, int, int, str, int]] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
-    passed: Counter[str] = field(default_factory=Counter)  # over all partitions
+    skipped: Counter[str] = field(default_factory=Counter)  # over all partitions
 
     def at(self, name: str, person: str) -> list[Packed]:
         """The points of a person under a schema's or a layer's name."""
@@ -141,7 +141,7 @@ def read_contents(connection: sqlite3.Connection) -> Contents:
         found.people[row.pop("person")] = row
     found.gaps = {tuple(row) for row in connection.execute("SELECT * FROM gaps")}
     rejected, shed = connection.execute("SELECT sum(rejected), sum(shed) FROM partitions").fetchone()
-    found.passed = Counter(rejected=rejected or 0, shed=shed or 0)
+    found.skipped = Counter(rejected=rejected or 0, shed=shed or 0)
     query = "SELECT person, chunk, reading_schema, points FROM chunks ORDER BY person, chunk, part"
     for row in connection.execute(query):
         assert isinstance(row["points"], bytes)
@@ -161,7 +161,7 @@ def fold(entries: Iterable[Entry]) -> Contents:
             state.points.pop(entry.person, None)
             continue
         if isinstance(entry, Skipped) and entry.source is None:
-            state.passed[entry.reason.value] += 1
+            state.skipped[entry.reason.value] += 1
             continue
         key = (entry.source, entry.session)
         session = state.sessions.get(key)
@@ -183,7 +183,7 @@ def fold(entries: Iterable[Entry]) -> Contents:
         elif isinstance(entry, Gap):
             state.gaps.add((*key, entry.sequence, entry.begin, entry.end, entry.reason.value, entry.faces))
         elif isinstance(entry, Skipped):
-            state.passed[entry.reason.value] += 1
+            state.skipped[entry.reason.value] += 1
             if entry.gap is not None:
                 reason = {"rejected": "rejected", "shed": "dropped"}[entry.reason.value]
                 state.gaps.add((*key, entry.sequence, *entry.gap, reason, 0))

@@ -26,14 +26,14 @@ def read_redis(client: "redis.Redis", into: Any) -> None:
         assert partition.strip("{}").isdigit()
         assert found[kind].setdefault(tuple(map(unquote, names)), value) is value, f"{key} in two partitions"
         if kind == "position":
-            into.passed.update({f: int(value.get(f"passed:{f}".encode(), 0)) for f in ("rejected", "shed")})
+            into.skipped.update({f: int(value.get(f"passed:{f}".encode(), 0)) for f in ("rejected", "shed")})
             del found[kind][()]
         if kind in ("rescored", "rescoring"):
             found[kind].clear()
         if kind in ("sources", "schemas", "erased", "born"):
             one = found[kind].pop(())
             found[f"all {kind}"].setdefault((), []).extend(one if kind != "born" else [one])
-    into.passed = Counter(rejected=into.passed["rejected"], shed=into.passed["shed"])
+    into.skipped = Counter(rejected=into.skipped["rejected"], shed=into.skipped["shed"])
     into.erased = {person.decode() for person in found["all erased"].get((), [])}
     into.sessions = {key: dict.fromkeys(COLUMNS) | ZEROES | row_of(row) for key, row in found["session"].items()}
     blank = {"picture": None, "picture_quality": None}

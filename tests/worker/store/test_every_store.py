@@ -199,8 +199,8 @@ def test_what_is_passed_over_is_counted_marked_and_a_gap(store: Store, harness: 
     commit(store, lease, log[4:], begin=4)
 
     assert harness.contents() == fold(log)
-    assert store.passed(LOG, 0) == {SkippedReason.REJECTED: 2, SkippedReason.SHED: 2}
-    assert store.passed(LOG, 1) == store.passed("log-b", 0) == {SkippedReason.REJECTED: 0, SkippedReason.SHED: 0}
+    assert store.skipped(LOG, 0) == {SkippedReason.REJECTED: 2, SkippedReason.SHED: 2}
+    assert store.skipped(LOG, 1) == store.skipped("log-b", 0) == {SkippedReason.REJECTED: 0, SkippedReason.SHED: 0}
     assert harness.contents().gaps == {
         ("cam", "s1", 1, 40, 90, "rejected", 0),
         ("cam", "s1", 2, 100, 200, "dropped", 0),

@@ -23,7 +23,8 @@ from tests.worker.examples import SCHEMA, a_point, an_erasure, an_opening
 from tests.worker.store.committer import LOG, commit_all, the_log
 from tests.worker.store.harness import SqliteHarness, fold
 from worker.store import Lease, Outcome
-from worker.store.sqlite import PART_BYTES, SqliteStore
+from worker.store.sqlite import SqliteStore
+from worker.store.sqlite.chunks import PART_BYTES
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -235,7 +236,7 @@ def test_a_store_of_the_first_layout_goes_on_with_the_counters_of_ours(path: Pat
     assert lease.next_offset == 2
     commit(store, lease, [Skipped(reason=SkippedReason.SHED), a_point(2)], begin=2)
 
-    assert store.passed(LOG, 0) == {SkippedReason.REJECTED: 0, SkippedReason.SHED: 1}
+    assert store.skipped(LOG, 0) == {SkippedReason.REJECTED: 0, SkippedReason.SHED: 1}
     assert SqliteHarness(path.parent).contents() == fold(
         [
             structs.replace(an_opening(), name="", settings=""),
@@ -309,11 +310,11 @@ def test_a_locked_store_says_so(store: SqliteStore, path: Path) -> None:
 def test_a_commit_that_fails_half_way_leaves_nothing_and_may_be_repeated(
     store: SqliteStore, lease: Lease, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: SqliteStore, *chunk: object) -> None:
+    def fail(*chunk: object) -> None:
         raise MemoryError
 
     log = [an_opening(), a_point(1), an_erasure("bob")]
-    monkeypatch.setattr(SqliteStore, "_append", fail)  # sessions, tombstones and people are written by then
+    monkeypatch.setattr("worker.store.sqlite.append", fail)  # sessions, tombstones and people are written by then
     with pytest.raises(MemoryError):
         commit(store, lease, log)
     monkeypatch.undo()

@@ -146,8 +146,8 @@ class RedisStore:
         except redis_rescoring.UnexpectedAnswer as answer:
             raise self._bad(_texts(answer.args[0]), partition) from None
 
-    def passed(self, log: str, partition: int) -> dict[SkippedReason, int]:
-        """How many deliveries of a partition were passed over, by reason."""
+    def skipped(self, log: str, partition: int) -> dict[SkippedReason, int]:
+        """Return how many deliveries of a partition were skipped, by reason."""
         fields = ["log", *(f"passed:{reason}" for reason in COUNTED)]
         followed, *counts = self._server.ask("HMGET", Keys(partition).position, *fields)
         mine = followed == log.encode()

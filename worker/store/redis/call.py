@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.buckets import bucket_of, slab_of, slabs_of_chunk
-from contract.keys import BUCKET_LEVELS_S, INTERRUPTION, Keys
+from contract.keys import BUCKET_LEVELS_S, Keys
 from contract.points import CHUNK_US
 from contract.readings import COUNTED, Point
-from contract.records import Gap, Progress, SessionOpened
 from worker.store.fold import Changes, SessionKey
+from worker.store.redis import session_fields
 from worker.store.sums import bucket_sums
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -65,7 +65,7 @@ class Call:
                 "erasures": [self._erasure(person, indexed[person]) for person in changes.erased],
                 "names": list(changes.people),
                 "people": self._people(changes, rows, place, schema.id),
-                "passed": [changes.passed[reason] for reason in COUNTED],
+                "passed": [changes.skipped[reason] for reason in COUNTED],
                 "schema": schema.id,
                 "body": self._span(schema.body),
                 "stride": rows.dtype.itemsize,
@@ -127,9 +127,9 @@ class Call:
     def _sessions(self, changes: Changes, marks: Mapping[SessionKey, int | None]) -> list[dict[str, Any]]:
         fields: dict[SessionKey, list[str]] = {}
         for opened in changes.opened:
-            fields[opened.source, opened.session] = _opening(opened)
+            fields[opened.source, opened.session] = session_fields.opening(opened)
         for key, progress in changes.progress.items():
-            fields.setdefault(key, []).extend(_progress(progress))
+            fields.setdefault(key, []).extend(session_fields.progress(progress))
         keeps = {(opened.source, opened.session): opened.keeps_pictures for opened in changes.opened}
         sessions = []
         for key, mark in marks.items():
@@ -142,15 +142,15 @@ class Call:
                 "names": self._shared_key(names[1]) if mark is None else 0,
                 "source": key[0],
                 "session": key[1],
-                "keeps": _flag(keeps[key]) if key in keeps else "",
+                "keeps": session_fields.flag(keeps[key]) if key in keeps else "",
                 "fields": fields.get(key, []),
             }
             session["open"] = self._key(names[2])
             session["raised"] = key in changes.marks
             if interruption := changes.interruptions.get(key):
-                session["interruption"] = _interruption(interruption, is_open=key not in changes.resumed)
+                session["interruption"] = session_fields.interruption(interruption, is_open=key not in changes.resumed)
             if gaps := [gap for gap in changes.gaps if (gap.source, gap.session) == key]:
-                session["gaps"] = [session["open"], *_gap_fields(gaps)]
+                session["gaps"] = [session["open"], *session_fields.gap_fields(gaps)]
             sessions.append(session)
         return sessions
 
@@ -206,7 +206,7 @@ class Call:
         for person, chunks in places.items():
             first = len(keys) + 1
             keys += self._names.person(person)
-            parts: list[int] = []  # flat, as msgpack takes longer in Lua than anything else that is said here
+            parts: list[int] = []  # flat, as msgpack takes longer in Lua than anything else here
             buckets: list[int] = []
             for chunk in chunks:
                 place, end = len(keys) + 1, at + counts[group] * size
@@ -228,52 +228,6 @@ def _best(pictured: Sequence[Point]) -> list[tuple[Point, bytes]]:
         if key not in best or point.face.quality > best[key].face.quality:
             best[key] = point
     return [(point, point.picture or b"") for point in pictured if point is best[point.source, point.session]]
-
-
-def _opening(opened: SessionOpened) -> list[str]:
-    width, height = opened.size_wh
-    fields = {
-        "uri": opened.uri,
-        "opened_at": str(opened.event_time),
-        "dated": _flag(opened.dated),
-        "width": str(width),
-        "height": str(height),
-        "fps": None if opened.fps is None else repr(float(opened.fps)),
-        "sample_hz": None if opened.sample_hz is None else repr(float(opened.sample_hz)),
-        "keeps_pictures": _flag(opened.keeps_pictures),
-        "name": opened.name or None,
-        "settings": opened.settings or None,
-        "start_offset": str(opened.start_offset_us) if opened.start_offset_us else None,
-    }
-    return [text for field, value in fields.items() if value is not None for text in (field, value)]
-
-
-def _progress(progress: Progress) -> list[str]:
-    return [
-        *("complete_until", str(progress.event_time)),
-        *("frames", str(progress.frames)),
-        *("looked_at", str(progress.looked_at)),
-        *("closed", _flag(progress.closed)),
-    ]
-
-
-def _interruption(gap: Gap, *, is_open: bool) -> list[str]:
-    """Its begin, the counts as fields of the session, and, while the session is open, how it lies among the gaps."""
-    counts = ("complete_until", str(gap.begin), "frames", str(gap.frames), "looked_at", str(gap.looked_at))
-    among_gaps = (str(INTERRUPTION), f"{gap.begin} {gap.end} {gap.reason}") if is_open else ()
-    return [str(gap.begin), *counts, *among_gaps]
-
-
-def _gap_fields(gaps: Iterable[Gap]) -> list[str]:
-    return [text for gap in gaps for text in (str(gap.sequence), _gap_text(gap))]
-
-
-def _gap_text(gap: Gap) -> str:
-    return f"{gap.begin} {gap.end} {gap.reason}" + (f" {gap.faces}" if gap.faces else "")
-
-
-def _flag(value: object) -> str:
-    return "1" if value else "0"
 
 
 def _keys_of_points(keys: Keys, person: str, members: Iterable[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Reading a stretch of a Redis store again: what is stored is read first, and compared again by the call that adds."""
+"""Reading a range of a Redis store again: what is stored is read first, and compared again by the call that adds."""
 
 from collections.abc import Mapping, Sequence
 

@@ -50,7 +50,7 @@ class RedisServer:
         self._client = client(url, connect_s=CONNECT_S, answer_s=ANSWER_S)
         self._execute: Callable[..., Any] = self._client.execute_command
         self._line: Any = self._client.connection_pool.make_connection()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self.place = shown(url)
         self._functions = functions
         self._warned = False
@@ -151,7 +151,7 @@ class RedisServer:
     def _called(self, name: str, keys: Sequence[str], args: Sequence[str | bytes]) -> list[Any]:
         """Over a connection of its own, without what redis-py does around a command, which took a third of a commit."""
         command = ("FCALL", name) if self._functions else ("EVALSHA", _SHA[name])
-        with self._turn:
+        with self._lock:
             try:
                 self._line.send_packed_command([_packed((*command, len(keys), *keys, *args))], check_health=False)
                 found: list[Any] = self._line.read_response()

@@ -41,7 +41,7 @@ class ReadAgain:
         """0: nothing is noted."""
         return 0
 
-    def passed(self, log: str, partition: int) -> dict[SkippedReason, int]:
+    def skipped(self, log: str, partition: int) -> dict[SkippedReason, int]:
         """Nothing is counted a second time."""
         return dict.fromkeys(SkippedReason, 0)
 

@@ -1,4 +1,4 @@
-"""A stretch of the topic of faces read from one offset to another, by nobody's group."""
+"""Ranges of the topic of faces, read from one offset to another, outside of any consumer group."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,8 @@ POLL_MS, ANSWER_MS = 500, 10_000
 QUIET_S = 60.0  # without a record that ought to be there
 
 
-class KafkaStretches:
-    """The topic, to be read again in parts.
+class KafkaLogRanges:
+    """The topic of faces, read again range by range.
 
     Raises, from any method: LogUnavailable (come again later), BadLog.
     """
@@ -32,7 +32,7 @@ class KafkaStretches:
             self.partitions: Sequence[int] = sorted(self._consumer.partitions_for_topic(self._topic))
         except KafkaError as error:
             self.close()
-            raise LogUnavailable(f"Kafka at {self._bootstrap} does not tell its topics: {error!r}") from error
+            raise LogUnavailable(f"Kafka at {self._bootstrap} does not list its topics: {error!r}") from error
         topic_id = clients.topic_id(self._consumer, self._topic)
         if not self.partitions or topic_id is None:
             self.close()
@@ -45,11 +45,13 @@ class KafkaStretches:
         try:
             begin: int = self._consumer.beginning_offsets([place], ANSWER_MS)[place]
         except (KafkaError, KeyError, AttributeError) as error:  # the last two: the client trips over a missing answer
-            raise LogUnavailable(f"partition {partition} of {self._topic}: no beginning is told ({error!r})") from error
+            raise LogUnavailable(
+                f"partition {partition} of {self._topic}: it gives no beginning ({error!r})"
+            ) from error
         return begin
 
     def read(self, partition: int, begin: int, end: int) -> Iterator[list[Delivery]]:
-        """What is there of [begin, end), in order; what expires meanwhile is passed over.
+        """Yield the deliveries of [begin, end) that the log holds, in order; what expires meanwhile is left out.
 
         Raises:
             LogUnavailable: the brokers do not answer.
