@@ -35,7 +35,7 @@ class Kept:
 
 def tagged(request: Request, body: bytes, headers: dict[str, str]) -> Response:
     """Return JSON that will stay as it is: a client may keep it for itself, and asks whether it still holds."""
-    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    tag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'  # by the processor itself: half the time of blake2b
     headers = headers | {"ETag": tag, "Cache-Control": "private, no-cache"}
     if _has(request, tag):
         return Response(status_code=304, headers=headers)

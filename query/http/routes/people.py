@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from contract.errors import NotFound
 from query.http import replies
+from query.http.direct import DirectRoute
 from query.http.parameters import NoQuery, PeopleQuery, PersonId
 from query.http.problems import documented
 from query.http.times import cursor_of, event_time, parse_cursor, parse_cursor_us, parse_time
@@ -35,20 +36,24 @@ class PeopleRoutes:
         sources = documented(503) | _of(replies.SourcesReply)
         people = documented(503) | _of(replies.PeopleReply)
         # These two are written straight from values: a model per person costs ten times as much as the reading of it.
-        router.get(
+        router.add_api_route(
             "/v1/sources",
+            self.sources,
             tags=["sources"],
             summary="All sources and their sessions",
             response_class=Response,
             responses=sources,
-        )(self.sources)
-        router.get(
+            route_class_override=DirectRoute,
+        )
+        router.add_api_route(
             "/v1/people",
+            self.people,
             tags=["people"],
             summary="People by source and time",
             response_class=Response,
             responses=people,
-        )(self.people)
+            route_class_override=DirectRoute,
+        )
         router.get("/v1/people/{person}", tags=["people"], summary="One person", responses=documented(404, 503))(
             self.person
         )

@@ -13,6 +13,7 @@ from contract.errors import BadRequest
 from query.analysis.baseline import Baseline
 from query.analysis.formula import Selection, parse_selection
 from query.http import bodies, replies
+from query.http.direct import DirectRoute
 from query.http.parameters import ROWS, PersonId, TimelineQuery
 from query.http.problems import documented
 from query.http.streams import RowStream
@@ -55,13 +56,15 @@ class TimelineRoutes:
 
     def mount(self, router: APIRouter) -> None:
         """Add the address."""
-        router.get(
+        router.add_api_route(
             "/v1/people/{person}/timeline",
+            self.timeline,
             tags=["people"],
             summary="What the face of a person did, at exactly the asked resolution",
             response_class=Response,
             responses=_RESPONSES | documented(404, 503),
-        )(self.timeline)
+            route_class_override=DirectRoute,
+        )
 
     def timeline(self, request: Request, person: PersonId, query: Annotated[TimelineQuery, Query()]) -> Response:
         """Return a stretch of a timeline."""
