@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from typing import Any
 
 from query.analysis.episodes import Rule, episodes
 from query.analysis.formula import Selection
-from query.series import read_series
+from query.series import Series, read_series
 from query.store import Snapshot
 from query.study.keys import Keys
 from query.study.people import Whom, people_of, rest_of
@@ -44,23 +45,14 @@ def episode_rows(
         baseline: as `query.series.baseline_of` takes it; thresholds are then of the differences.
     """
     columns = (*keys.columns, *COLUMNS)
-
     left_out: list[str] = []
 
     def tables() -> Iterator[Table]:
         for session, person in people_of(snapshot, whom):
             rest = rest_of(snapshot, person, session, baseline, select, left_out)
             series = read_series(snapshot, person, session, select, baseline=rest)
-            mine = replace(rule, hole_s=max(rule.hole_s, series.hole_s))
             head = {"source": session.source, "session": session.id, "person": person.id, **keys.of(session)}
-            yield table_of(
-                columns,
-                [
-                    {**head, "channel": name, **asdict(each), "duration": each.offset - each.onset}
-                    for name, values in series.columns.items()
-                    for each in episodes(series.t, values, mine)
-                ],
-            )
+            yield table_of(columns, [head | row for row in _rows(series, rule)])
 
     settings = {
         "rule": asdict(rule),
@@ -68,3 +60,11 @@ def episode_rows(
         "formulas": {each.name: each.text for each in select.formulas},
     }
     return Rows(columns, tables(), {"settings": settings}, left_out)
+
+
+def _rows(series: Series, rule: Rule) -> Iterator[dict[str, Any]]:
+    """Yield what COLUMNS names, per episode."""
+    rule = replace(rule, hole_s=max(rule.hole_s, series.hole_s))
+    for name, values in series.columns.items():
+        for each in episodes(series.t, values, rule):
+            yield {"channel": name, **asdict(each), "duration": each.offset - each.onset}

@@ -43,20 +43,7 @@ def summary_rows(
         rule: of episodes, whose number, total and rate per minute stand in episodes_, episode_s_ and per_min_.
         baseline: as `query.series.baseline_of` takes it. top_ is of the values as they were read.
     """
-    names = channel_columns(snapshot, whom, select)
-    tops = tuple(name for name in names if name in EXPRESSIONS)
-    counted = () if rule is None else names
-    columns = (
-        *keys.columns,
-        *_FIXED,
-        *share_columns(names, "mean_"),
-        *share_columns(names, "peak_"),
-        *share_columns(tops, "top_"),
-        *(Column(f"episodes_{name}", Kind.INTEGER) for name in counted),
-        *(Column(f"episode_s_{name}", Kind.NUMBER, "s") for name in counted),
-        *(Column(f"per_min_{name}", Kind.NUMBER, "episodes per minute seen") for name in counted),
-    )
-
+    columns = (*keys.columns, *_FIXED, *_value_columns(channel_columns(snapshot, whom, select), rule is not None))
     left_out: list[str] = []
 
     def tables() -> Iterator[Table]:
@@ -67,16 +54,31 @@ def summary_rows(
             series = read_series(snapshot, person, session, select, baseline=rest)
             faces = read_series(snapshot, person, session, Selection(EXPRESSIONS))
             yield table_of(columns, [_head(session, keys) | _row(series, faces, rule)])
-        empty = [each for each in snapshot.sessions() if (each.source, each.id) not in met]
-        rows = [
-            _head(each, keys) | {"readings": 0}
-            for each in empty
-            if whom.source in (None, each.source) and not whom.people
-        ]
-        yield table_of(columns, rows)
+        empty = (each for each in _sessions_of(snapshot, whom) if (each.source, each.id) not in met)
+        yield table_of(columns, [_head(each, keys) | {"readings": 0} for each in empty])
 
     settings = {"baseline": baseline, "formulas": {each.name: each.text for each in select.formulas}}
     return Rows(columns, tables(), {"settings": settings}, left_out)
+
+
+def _value_columns(names: tuple[str, ...], counts_episodes: bool) -> tuple[Column, ...]:
+    """Return the columns of these channels and formulas."""
+    counted = names if counts_episodes else ()
+    return (
+        *share_columns(names, "mean_"),
+        *share_columns(names, "peak_"),
+        *share_columns(tuple(name for name in names if name in EXPRESSIONS), "top_"),
+        *(Column(f"episodes_{name}", Kind.INTEGER) for name in counted),
+        *(Column(f"episode_s_{name}", Kind.NUMBER, "s") for name in counted),
+        *(Column(f"per_min_{name}", Kind.NUMBER, "episodes per minute seen") for name in counted),
+    )
+
+
+def _sessions_of(snapshot: Snapshot, whom: Whom) -> list[Session]:
+    """Return the sessions that get a row where nobody was; none where people are named."""
+    if whom.people:
+        return []
+    return [each for each in snapshot.sessions() if whom.source in (None, each.source)]
 
 
 def _head(session: Session, keys: Keys) -> dict[str, Any]:
