@@ -18,6 +18,7 @@ from query.store.rescored import Part, buckets_in_force, points_in_force, runs, 
 
 CHUNKS_AT_ONCE = 64  # of 110 KB each where 30 faces a second are read: 7 MB
 SLABS_AT_ONCE = 16  # of 360 buckets
+PLACES_KEPT = 4_096  # minutes of an index: about three days
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Index:
     chunks: range
     ids: frozenset[str]
     schemas: dict[str, ReadingSchema]
+    places: tuple[tuple[int, str], ...] | None = None  # (chunk number, schema name) of all; None: too many to keep
 
 
 class PersonPoints:
@@ -95,18 +97,22 @@ class PersonPoints:
         if known is None or chunks.start < known.chunks.start or known.chunks.stop < chunks.stop:
             known = self._look(chunks)
         ids = known.ids
+        if known.chunks == chunks and known.places is not None:
+            return known.schemas, iter(known.places)
         return known.schemas, (place for place in self._index(chunks) if place[1] in ids)
 
     def _look(self, chunks: range) -> Index:
         """Return the schemas of these chunks as they are now."""
-        ids = sorted({name for _, name in self._index(chunks)})
+        index = self._index(chunks)
+        places = tuple(itertools.islice(index, PLACES_KEPT + 1))
+        ids = sorted({name for _, name in itertools.chain(places, index)})
         bodies = self._server.hmget(self._keys.schemas, ids) if ids else []
         known = {
             name: msgspec.json.decode(body, type=ReadingSchema)
             for name, body in zip(ids, bodies, strict=True)
             if body is not None
         }
-        return Index(chunks, frozenset(ids), known)
+        return Index(chunks, frozenset(ids), known, places if len(places) <= PLACES_KEPT else None)
 
     def _index(self, chunks: range) -> Iterator[tuple[int, str]]:
         """(chunk number, schema id), in this order."""

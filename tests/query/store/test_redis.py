@@ -137,6 +137,38 @@ def test_a_thousand_sources_take_few_round_trips(
     assert for_people <= 1 + 1_000 / 50 + 1_000 / NAMES_AT_ONCE
 
 
+def test_the_index_of_a_minute_is_read_once(
+    redis_store: StoreOnRedis, reader: RedisReader, round_trips: Callable[[], int]
+) -> None:
+    redis_store.session()
+    redis_store.person("p", every_frame(100), shares(100))
+
+    with reader.snapshot() as snapshot:
+        snapshot.person("p")
+        round_trips()
+        schemas = snapshot.schemas("p", 0, 60 * SECOND)
+        stretches = list(snapshot.points("p", 0, 60 * SECOND))
+
+    assert {schema for _, schema, _ in stretches} == set(schemas)
+    assert sum(len(points) for *_, points in stretches) == 100
+    assert round_trips() == 3  # the index, the schemas, the points
+
+
+def test_an_index_too_long_to_keep_is_read_in_whole(
+    redis_store: StoreOnRedis, reader: RedisReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("query.store.redis.points.PLACES_KEPT", 5)
+    redis_store.session()
+    redis_store.person("p", 60 * SECOND * every_frame(20, fps=SECOND), shares(20))  # one a minute
+
+    with reader.snapshot() as snapshot:
+        schemas = snapshot.schemas("p", 0, 1_200 * SECOND)
+        stretches = list(snapshot.points("p", 0, 1_200 * SECOND))
+
+    assert len(schemas) == 1
+    assert sum(len(points) for *_, points in stretches) == 20
+
+
 def test_a_day_takes_few_round_trips(
     redis_store: StoreOnRedis, reader: RedisReader, round_trips: Callable[[], int]
 ) -> None:
