@@ -1,4 +1,4 @@
-"""What the processes of Mien promise each other: words, values, layouts, errors. No process imports another."""
+"""What the processes of Mien promise each other: labels, values, layouts, errors. No process imports another."""
 
 import os
 

@@ -37,7 +37,7 @@ class MienError(Exception):
 
 
 class BadSource(MienError):
-    """What was asked for cannot be looked at."""
+    """A source cannot be opened or looked at."""
 
 
 class SourceNotFound(BadSource):

@@ -17,5 +17,5 @@ def schema_of_name(name: str) -> str:
 
 
 def rank_of(name: str) -> int:
-    """0 for what workers read, else the number of the layer; for the same frame the highest number counts."""
+    """Return 0 for what workers read, else the number of the layer; for the same frame the highest number counts."""
     return int(name.partition("+")[2] or 0)

@@ -1,4 +1,4 @@
-"""What the nets say of a crop, and which nets said it."""
+"""What the nets read in a crop, and which nets read it."""
 
 import hashlib
 from dataclasses import dataclass

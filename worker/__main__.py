@@ -59,7 +59,7 @@ def command(
     health_host: Annotated[str, typer.Option(help="Address of the health pages.")] = "127.0.0.1",
     health_port: Annotated[int, typer.Option(help="Port of /healthz, /readyz and /metrics; 0: any.")] = 8081,
 ) -> None:
-    """Read faces from Kafka, tell Redis what the nets say of them, exactly once; until SIGTERM."""
+    """Read faces from Kafka and store the nets' readings in Redis, exactly once, until SIGTERM."""
     from worker.reading import limit_decoder
 
     limit_decoder()  # before anything loads OpenCV

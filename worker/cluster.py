@@ -20,7 +20,7 @@ HANGING_S = 30.0  # a poll comes back several times a second
 
 
 def rejected_topic(settings: WorkerSettings) -> RejectedTopic:
-    """The topic of what cannot be read, told under this process' name."""
+    """The topic of rejected records, written under this process' name."""
     return RejectedTopic(settings.bootstrap, worker=worker_name())
 
 
@@ -48,7 +48,7 @@ def worker_name() -> str:
 
 
 class ReportingLog(KafkaLog):
-    """The topic of faces, and in words how it goes."""
+    """The topic of faces, and its state as text."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._bootstrap = settings.bootstrap

@@ -85,11 +85,11 @@ class Leases:
         return self._holdings[place].lease
 
     def troubles(self) -> list[str]:
-        """What is wrong with which partition, for people; may be asked from another thread."""
+        """Return what is wrong with which partition, as lines for people; may be called from any thread."""
         return [f"partition {place[1]}: {holding.trouble}" for place, holding in self._known() if holding.trouble]
 
     def held(self) -> list[int]:
-        """Numbers of the partitions we hold; may be asked from another thread."""
+        """Return the numbers of the partitions held; may be called from any thread."""
         return sorted(place[1] for place, holding in self._known() if holding.lease and not holding.revoked)
 
     def accepted(self, batch: Sequence[Delivery]) -> dict[Place, list[Delivery]]:
@@ -205,7 +205,7 @@ class Leases:
         return NOT_OURS if holding.lease is None else holding.lease.next_offset
 
     def _after_gap(self, place: Place, delivery: Delivery, wanted: int) -> int:
-        """The offset to accept next after a delivery that came too early; the log is asked once to go back."""
+        """Return the offset to accept next after a delivery that came too early; rewinds the log once."""
         holding = self._holdings[place]
         if holding.missing_from == wanted or holding.revoked:
             return wanted

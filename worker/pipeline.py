@@ -134,7 +134,7 @@ class Worker:
         self._committer.commit(place, [delivery], entries, rejections)
 
     def _arrivals(self, log: Log) -> Iterator[Delivery | None]:
-        """Deliveries and silences; what else the log says is acted on at once. Ends with the log, or when stopped."""
+        """Yield deliveries and silences; act on assignment events at once. Ends with the log, or when stopped."""
         events = log.deliveries(self._wait_s / 4)
         seconds = self.counters.seconds
         while not self._stop.is_set():

@@ -38,12 +38,12 @@ class LogRanges(Protocol):
 
     @property
     def log(self) -> str:
-        """Its identity."""
+        """Return the identity of the log."""
         ...
 
     @property
     def partitions(self) -> Sequence[int]:
-        """All of them."""
+        """Return the numbers of all partitions."""
         ...
 
     def read(self, partition: int, begin: int, end: int) -> Iterator[Sequence[Delivery]]:
@@ -189,7 +189,7 @@ class _NoPictures(Portraits):
     """People have theirs already."""
 
     def of(self, record: Record, crop: Crop | None = None) -> bytes | None:
-        """None."""
+        """Return None."""
         return None
 
 

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
-    """The worker was asked to stop while it waited; internal, what was in hand comes again."""
+    """The worker was stopped while it waited; internal, what was in hand comes again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class ServiceLog(Log, Protocol):
-    """A log that tells how it goes."""
+    """A log that reports its troubles, its lag and its counts."""
 
     def applied(self, partition: int, offset: int) -> None:
         """The store has everything before this offset."""
@@ -55,7 +55,7 @@ class ServiceLog(Log, Protocol):
 
 
 class Rejected(Protocol):
-    """Who is told of what cannot be read."""
+    """Where rejected records are reported."""
 
     def __call__(self, rejections: Sequence[Rejection]) -> None:
         """Returns when they are kept."""
@@ -172,7 +172,7 @@ class _Service:
         health.lags, health.log_counts = log.lags, log.counts
 
     def _work(self, worker: Worker, log: Log) -> None:
-        """Run the worker on a thread of its own, so that this one can hear signals whatever the engine does."""
+        """Run the worker on a thread of its own, so that this one can handle signals whatever the engine does."""
         errors: list[BaseException] = []
 
         def run() -> None:

@@ -60,7 +60,7 @@ class WorkerSettings:
 
 
 def addresses(environment: Mapping[str, str], bootstrap: str | None, redis: str | None) -> tuple[str, str]:
-    """Where Kafka and Redis are: as asked for, else as the environment says.
+    """Return where Kafka and Redis are: from the options, else from the environment.
 
     Raises:
         BadRequest: neither says it.

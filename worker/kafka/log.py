@@ -87,7 +87,7 @@ class KafkaLog:
 
     @property
     def partition_count(self) -> int:
-        """Of the topic, as last seen; 0 where it is unknown."""
+        """Return the number of the topic's partitions, as last seen; 0 where it is unknown."""
         return self._poller.partition_count
 
     def deliveries(self, wait_s: float) -> Iterator[Delivery | Assigned | Revoked | None]:
@@ -132,7 +132,7 @@ class KafkaLog:
         return True
 
     def applied(self, partition: int, offset: int) -> None:
-        """The store has everything before this offset; told to the group now and then, for lag tools."""
+        """Note that the store has everything before this offset; the group shows it now and then, to lag tools."""
         self._poller.offsets.applied[partition] = offset
 
     def status(self) -> LogStatus:

@@ -22,11 +22,11 @@ class Partition:
 
     @property
     def flows(self) -> bool:
-        """Do we want records of it now?"""
+        """Return whether records of the partition are wanted now."""
         return self.is_begun and not (self.is_full or self.parked or self.strayed)
 
     def is_stuck(self, end: int | None, now: float, patience_s: float) -> bool:
-        """Has it been behind the end of the log for so long without moving, although we want its records?
+        """Return whether it has been behind the end of the log for so long without moving, although records are wanted.
 
         Args:
             end: of the log; None: no broker has said.

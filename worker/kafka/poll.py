@@ -73,7 +73,7 @@ class Poller:
 
     @property
     def partition_count(self) -> int:
-        """Of the topic, as last seen; 0 where it is unknown."""
+        """Return the number of the topic's partitions, as last seen; 0 where it is unknown."""
         return self._member.partition_count
 
     def rewind(self, partition: int, offset: int) -> None:

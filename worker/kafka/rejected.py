@@ -1,4 +1,4 @@
-"""Where rejections are told: the topic of what could not be read, kept before the offset moves on."""
+"""Writes rejections to the topic of rejected records, which keeps them before the offset moves on."""
 
 import json
 import time

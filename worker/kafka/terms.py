@@ -59,7 +59,7 @@ def flaws(terms: Terms, topic: str, partitions: int) -> list[str]:
 
 
 class TopicTerms:
-    """Asks the brokers now and then, on a thread of its own: whoever polls must not wait for the answer."""
+    """Fetches the settings from the brokers now and then, on a thread of its own: polling must not wait for them."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -102,7 +102,7 @@ class TopicTerms:
 
 
 def described(admin: Any, topic: str) -> dict[str, str]:
-    """All settings of a topic, by name; raises KafkaError."""
+    """Return all settings of a topic, by name; raises KafkaError."""
     (by_name,) = admin.describe_configs([ConfigResource("TOPIC", topic)], config_filter="all").values()
     return {name: str(config["value"]) for name, config in by_name[topic].items()}
 

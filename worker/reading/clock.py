@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class AnchoredClock:
-    """µs since the epoch: the wall clock is asked once, the monotonic clock carries it on.
+    """µs since the epoch: the wall clock is read once, the monotonic clock carries it on.
 
     A step of the wall clock (NTP, an operator, a suspended host's catch-up) therefore makes nothing old at once; a
     clock that was wrong at the start stays wrong until the next start.

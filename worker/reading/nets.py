@@ -13,7 +13,7 @@ READING_TASKS = ("expressions", "action_units")
 
 
 def engines_of(names: Iterable[str], engine: str = "auto", threads: int = 1) -> list[Engine]:
-    """The nets of these names, ready to run; `engine` is a word of `models.engines.choose.ENGINES`.
+    """Return the nets of these names, ready to run; `engine` is one of `models.engines.choose.ENGINES`.
 
     Raises:
         BadModel: a net that is not known, does not read faces, or does not run here.

@@ -36,7 +36,7 @@ Reject = Callable[[Sequence[Rejection]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much poison is an accident; beyond it something is wrong with whoever writes, or with us."""
+    """How many records in a row, or of the last ones, may be rejected before the worker stops."""
 
     consecutive: int = 100
     share: float = 0.5  # of the last `window`, once there are as many
@@ -77,7 +77,7 @@ def read_isolating(
     crops: Sequence[Crop],
     watching: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[Values | str]:
-    """The reading (channels,) of each crop, or one line that says why it has none.
+    """Return the reading (channels,) of each crop, or one line with the reason why it has none.
 
     A crop that makes the nets fail is found by halving; one with readings that are not finite has none either.
 

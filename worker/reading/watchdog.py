@@ -1,4 +1,4 @@
-"""An engine that does not come back: the process ends, and whoever watches it starts another."""
+"""Ends the process when an engine does not come back; its supervisor starts another."""
 
 import contextlib
 import logging
@@ -66,7 +66,7 @@ class Watchdog:
 
 
 def end_process(reason: str, code: int = HUNG) -> None:
-    """End at once: a thread that hangs in a driver cannot be asked to."""
+    """End the process at once: a thread that hangs in a driver cannot be stopped."""
     _log.critical("ending the process: %s", reason)
     for handler in logging.getLogger().handlers:
         handler.flush()

@@ -83,7 +83,7 @@ class Store(Protocol):
         ...
 
     def keeps_pictures(self, source: str, session: str) -> bool:
-        """Whether the session's opening said that pictures of people may be kept."""
+        """Return whether pictures of people may be kept, by the session's opening."""
         ...
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ _NOTHING = (None,) * 4
 
 
 class BadBatch(Exception):
-    """A batch that no store applies; the text says why. Internal: stores answer `Outcome.REFUSED`."""
+    """A batch that no store applies; the text is the reason. Internal: stores return `Outcome.REFUSED`."""
 
 
 @dataclass(frozen=True, slots=True)

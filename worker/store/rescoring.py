@@ -35,7 +35,7 @@ def missing(
     layer: str,
     dtypes: Mapping[str, np.dtype[np.void]],
 ) -> list[int]:
-    """Of these rows of one person and chunk, those of frames that the layer holds less often than the workers' points.
+    """Return the rows of one person and chunk whose frames the layer holds less often than the workers' points.
 
     Args:
         stored: the packed points of the chunk, by name.

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class RedisStore:
-    """A `Store` on a Redis primary laid out as `contract.keys` says.
+    """A `Store` on a Redis primary, in the layout of `contract.keys`.
 
     What is remembered between calls (marks) or read before one (the index of an erased person) is compared with the
     stored by the call itself, so that no memory can be wrong unnoticed. Epochs are the server's time of the takeover
@@ -98,7 +98,7 @@ class RedisStore:
         entries: Sequence[Entry],
         schema: ReadingSchema,
     ) -> Outcome:
-        """Apply the entries in one call, or say why not: all or nothing.
+        """Apply the entries in one call, all or nothing, and return the outcome.
 
         A call holds up everybody else on the server, 0.2 ms per 128 entries: `worker.commit` cuts what it commits.
         """
@@ -135,7 +135,7 @@ class RedisStore:
         points: Sequence[Point],
         schema: ReadingSchema,
     ) -> Outcome:
-        """Add readings of what the workers have stored, or say why not; see `RescoringStore`."""
+        """Add readings of what the workers have stored, and return the outcome; see `RescoringStore`."""
         try:
             rows = checked(points, schema, 0, len(points)).rows if points else packed([])
             offsets = (previous_offset, next_offset)
@@ -171,7 +171,7 @@ class RedisStore:
         return self._field(source, session, "closed") == b"1"
 
     def keeps_pictures(self, source: str, session: str) -> bool:
-        """Whether the session's opening said that pictures of people may be kept."""
+        """Return whether pictures of people may be kept, by the session's opening."""
         return self._field(source, session, "keeps_pictures") == b"1"
 
     def close(self) -> None:
@@ -257,7 +257,7 @@ class RedisStore:
         return found
 
     def _refusal(self, log: str, partition: int, epoch: int, offset: int, flaw: BadBatch) -> Outcome:
-        """What a batch that no store applies is told: where it stands comes before what is wrong with it."""
+        """Return the outcome of a batch that no store applies: FENCED and STALE come before REFUSED."""
         found = self._server.ask("HMGET", Keys(partition).position, "log", "epoch", "next_offset")
         if found[:2] != [log.encode(), str(epoch).encode()]:
             return Outcome.FENCED

@@ -105,7 +105,7 @@ class Call:
 
     @property
     def body(self) -> bytes:
-        """All the bytes that the batch names by their first and last place."""
+        """Return all the bytes that the batch refers to by their first and last place."""
         return b"".join(self._bytes)
 
     def _span(self, body: bytes) -> tuple[int, int]:
@@ -221,7 +221,7 @@ class Call:
 
 
 def _best(pictured: Sequence[Point]) -> list[tuple[Point, bytes]]:
-    """The first best picture of each session, in the order of the log: which of them counts is for the store to say."""
+    """Return the first best picture of each session, in the order of the log; the store decides which one counts."""
     best: dict[SessionKey, Point] = {}
     for point in pictured:
         key = (point.source, point.session)

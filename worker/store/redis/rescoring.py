@@ -19,7 +19,7 @@ ATTEMPTS = 5  # at one call, where a worker took the partition over meanwhile
 
 
 class UnexpectedAnswer(Exception):
-    """An answer that says what is wrong with the store. Internal: the store puts it in words."""
+    """An answer that shows a fault of the store. Internal: the store makes an error text of it."""
 
 
 def take(server: RedisServer, log: str, partition: int, schema: ReadingSchema) -> Rescoring:

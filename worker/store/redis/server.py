@@ -149,7 +149,7 @@ class RedisServer:
             raise
 
     def _called(self, name: str, keys: Sequence[str], args: Sequence[str | bytes]) -> list[Any]:
-        """Over a connection of its own, without what redis-py does around a command, which took a third of a commit."""
+        """Send over a connection of its own, without redis-py's work per command, which took a third of a commit."""
         command = ("FCALL", name) if self._functions else ("EVALSHA", _SHA[name])
         with self._lock:
             try:

@@ -36,7 +36,7 @@ def progress(progress: Progress) -> list[str]:
 
 
 def interruption(gap: Gap, *, is_open: bool) -> list[str]:
-    """Its begin, the counts as fields of the session, and, while the session is open, how it lies among the gaps."""
+    """Return its begin, the counts as fields of the session and, while the session is open, the field of its gap."""
     counts = ("complete_until", str(gap.begin), "frames", str(gap.frames), "looked_at", str(gap.looked_at))
     among_gaps = (str(INTERRUPTION), f"{gap.begin} {gap.end} {gap.reason}") if is_open else ()
     return [str(gap.begin), *counts, *among_gaps]

@@ -68,7 +68,7 @@ class SqliteStore:
         entries: Sequence[Entry],
         schema: ReadingSchema,
     ) -> Outcome:
-        """Apply the entries of `previous_offset` .. `next_offset - 1` in one transaction, or say why not."""
+        """Apply the entries of `previous_offset` .. `next_offset - 1` in one transaction, and return the outcome."""
         with self._lock, translated(self._path), transaction(self._connection):
             epoch_now, offset_now = self._position(log, partition) or (None, 0)
             if epoch != epoch_now:
@@ -122,7 +122,7 @@ class SqliteStore:
         points: Sequence[Point],
         schema: ReadingSchema,
     ) -> Outcome:
-        """Add readings of what the workers have stored, or say why not; see `RescoringStore`."""
+        """Add readings of what the workers have stored, and return the outcome; see `RescoringStore`."""
         with self._lock, translated(self._path), transaction(self._connection):
             _, until = self._position(log, partition) or (0, 0)
             _, epoch, offset = rescoring.position(self._connection, log, partition, schema.id) or (0, 0, 0)
@@ -143,7 +143,7 @@ class SqliteStore:
         return Outcome.APPLIED
 
     def begin_alone(self, partition: int, offset: int) -> int:
-        """0: nothing is noted."""
+        """Return 0: this store notes nothing."""
         return 0
 
     def skipped(self, log: str, partition: int) -> dict[SkippedReason, int]:
@@ -176,7 +176,7 @@ class SqliteStore:
         return bool(row and row[0])
 
     def keeps_pictures(self, source: str, session: str) -> bool:
-        """Whether the session's opening said that pictures of people may be kept."""
+        """Return whether pictures of people may be kept, by the session's opening."""
         query = "SELECT keeps_pictures FROM sessions WHERE source = ? AND session = ?"
         with self._lock, translated(self._path):
             row = self._connection.execute(query, (source, session)).fetchone()

@@ -38,27 +38,27 @@ class ReadAgain:
         return Outcome.APPLIED
 
     def begin_alone(self, partition: int, offset: int) -> int:
-        """0: nothing is noted."""
+        """Return 0: this store notes nothing."""
         return 0
 
     def skipped(self, log: str, partition: int) -> dict[SkippedReason, int]:
-        """Nothing is counted a second time."""
+        """Return zeroes: skipped deliveries are not counted a second time."""
         return dict.fromkeys(SkippedReason, 0)
 
     def high_water(self, source: str, session: str) -> int | None:
-        """None: a session is read from its beginning."""
+        """Return None: a session is read from its beginning."""
         return None
 
     def interruptions(self, source: str, session: str) -> tuple[int, ...]:
-        """None: sequences do not matter here."""
+        """Return no sequences: they do not matter here."""
         return ()
 
     def is_closed(self, source: str, session: str) -> bool:
-        """False: a session is read to its end."""
+        """Return False: a session is read to its end."""
         return False
 
     def keeps_pictures(self, source: str, session: str) -> bool:
-        """False: people have theirs already."""
+        """Return False: people have theirs already."""
         return False
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A store file opened for its one writer: lock, layout, and SQLite's errors in our words."""
+"""A store file opened for its one writer: lock, layout, and SQLite's errors as errors of Mien."""
 
 import contextlib
 import fcntl
@@ -69,7 +69,7 @@ def translated(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing."""
+    """Run the block in one transaction: all of it is written, or nothing."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -125,7 +125,7 @@ def unlock_writer(path: Path, lock: IO[bytes]) -> None:
 
 
 def lock_path(path: Path) -> Path:
-    """The file whose lock says who writes."""
+    """Return the path of the file whose lock marks the writer."""
     return path.with_name(path.name + "-writer")
 
 
@@ -159,7 +159,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 
 def _run(connection: sqlite3.Connection, statements: str) -> None:
-    """All of the statements or none."""
+    """Run all of the statements, or none."""
     try:
         connection.executescript(f"BEGIN IMMEDIATE; {statements} COMMIT;")
     except sqlite3.Error:
