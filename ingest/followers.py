@@ -18,6 +18,6 @@ def follower_factory(settings: IngestSettings) -> Callable[[Source], Follower]:
         with opening:
             if source.still not in detectors:
                 detectors[source.still] = CenterFace(STILL_LONG_SIDE) if source.still else CenterFace()
-        return Follower(detectors[source.still], detect_every=settings.detect_every)
+        return Follower(detectors[source.still], detect_every=settings.detect_every, still=source.still)
 
     return new_follower

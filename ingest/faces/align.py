@@ -1,4 +1,4 @@
-"""The crop: a face cut out of its frame, upright, centred and always at the same place. See DESIGN.md §2.
+"""The crop: a face cut out of its frame, upright, centred and always at the same place.
 
 The code that cuts live crops also cuts training crops.
 """

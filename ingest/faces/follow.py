@@ -30,7 +30,7 @@ DARK, LIT = 80.0, 200.0  # the brightest pixels of a dark picture, and what they
 FLAT = 500.0  # a picture of one colour is like any other
 CUT = 30.0  # mean difference of grey values from picture to picture that only a cut makes
 
-DETECT_EVERY = 5  # frames; IDF1 on crossing_people 0.972, 0.961, 0.957, 0.941 with 3, 5, 6, 8: decision 0005
+DETECT_EVERY = 5  # frames; IDF1 on crossing_people 0.841, 0.954, 0.935, 0.936 with 3, 5, 6, 8
 
 
 @dataclass(slots=True)
@@ -47,20 +47,23 @@ class SeenFace:
 class Follower:
     """Follows the faces of one session.
 
-    A person is reported from the frame of the first strong detection; a weak one must be found again in the next
-    frames, except in the first picture of a session, which may be the only one. The detector looks at every
-    `detect_every`-th frame or a quarter of a second after its last look, and at once when the picture cuts, when flow
-    loses a face or when a weak one has turned up; of these last two, one in four frames in the long run.
+    A face that surely is one is a person from its first detection; a likely one must be found twice, and a fair one
+    for a second (`track.Proof`): it is reported from then on. In a still picture, once is enough.
+
+    The detector looks at every `detect_every`-th frame or a quarter of a second after its last look, and at once when
+    the picture cuts, when flow loses a face or when a weak one has turned up; of these last two, one in four frames in
+    the long run.
     """
 
-    def __init__(self, detector: CenterFace, *, detect_every: int = DETECT_EVERY) -> None:
+    def __init__(self, detector: CenterFace, *, detect_every: int = DETECT_EVERY, still: bool = False) -> None:
+        self._still = still
         self._detector = detector
         self._every = detect_every
         self.reset()
 
     def reset(self) -> None:
         """Forget everybody: a new session begins."""
-        self._tracker = Tracker()
+        self._tracker = Tracker(still=self._still)
         self._before: NDArray[np.uint8] | None = None
         self._shape: tuple[int, ...] = ()
         self._since = 0  # frames since the last detection

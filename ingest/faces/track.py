@@ -19,9 +19,9 @@ Floats = NDArray[np.float32]
 
 STRONG = 0.5  # scores from here on make the first round
 BIRTH = 0.35  # scores from here on begin a track
-BELIEVED_CLEAR = ((0.6, 1), (0.5, 2))  # (score, detections) from which a track is a new person
-BELIEVED_AT_FIRST = ((STRONG, 1),)  # a still picture has no second frame
-BELIEVED = ((0.7, 3), (0.5, 4))  # who it is shows better a moment later, when more of the face has come out
+SURE_FACE, LIKELY_FACE = 0.75, 0.68  # hats, hands and backs of heads reach 0.70 in one frame, and seldom twice
+LASTING_US = 1_000_000  # a turning head that shows no face is fairly like one for 0.7 s at most
+LASTING_SHARE = 1 / 3  # of the detections since then: the back of a head that keeps still reaches 0.5 now and then
 GOES_ON = 1.0  # odds from which a detection is a track's face
 SAME = -1.5  # and from which a new track is a person who was here before: that is more usual than a new person
 SURELY_BACK = 3.0  # and from which one sighting is enough
@@ -29,6 +29,33 @@ PATIENCE = 2  # detections in a row that may miss a face that flow still follows
 SPEED_GAIN = 0.4  # share of a new speed in the old one
 COASTING_S = 1.0  # the speed of a lost face is believed for this long
 REMEMBERED = 64  # people out of sight, the latest
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What makes a track a new person: so many detections of such a score, and for how long it has had them."""
+
+    score: float
+    detections: int
+    over_us: int = 0  # since the first of them
+    share: float = 0.0  # of the detections since the first of them
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many detections of a track reach a score."""
+
+    number: int
+    first_us: int  # time of the first
+    before: int  # detections of the track before it
+
+
+_LASTING = Proof(
+    STRONG, 3, LASTING_US, LASTING_SHARE
+)  # three, so that people who are looked at once per second are born
+BORN_CLEAR = (Proof(SURE_FACE, 1), Proof(LIKELY_FACE, 2), _LASTING)
+BORN = (Proof(LIKELY_FACE, 3), _LASTING)  # who it is shows better a moment later, when more of the face has come out
+BORN_IN_STILL = (Proof(STRONG, 1),)  # a still picture has no second frame
 
 
 @dataclass(slots=True)
@@ -48,12 +75,28 @@ class Track:
     followed_us: int = 0  # until when flow followed the face without a break
     misses: int = 0
     hits: int = 1  # detections so far
-    best: float = 0.0  # score so far
+    counts: dict[float, Count] = field(default_factory=dict)  # of the detections that reach a score
 
     @property
     def confirmed(self) -> bool:
         """Whether it is reported."""
         return self.person > 0
+
+    def proves(self, proof: Proof) -> bool:
+        """Whether the detections so far are what the proof wants."""
+        count = self.counts.get(proof.score)
+        if count is None or count.number < proof.detections:
+            return False
+        lasts = self.detected_us - count.first_us >= proof.over_us
+        return lasts and count.number >= proof.share * (self.hits - count.before)
+
+    def note(self, score: float, time_us: int) -> None:
+        """Count the latest detection, which `hits` has counted."""
+        self.score = score
+        for level in (STRONG, LIKELY_FACE, SURE_FACE):
+            if score >= level:
+                count = self.counts.get(level, Count(0, time_us, self.hits - 1))
+                self.counts[level] = Count(count.number + 1, count.first_us, count.before)
 
     @property
     def size(self) -> float:
@@ -70,9 +113,14 @@ class Track:
 
 
 class Tracker:
-    """Live tracks, lost people, and the numbers given to both in one session."""
+    """Live tracks, lost people, and the numbers given to both in one session.
 
-    def __init__(self) -> None:
+    Args:
+        still: the session is one picture: a face of it is a person at once.
+    """
+
+    def __init__(self, *, still: bool = False) -> None:
+        self._still = still
         self.live: list[Track] = []
         self._lost: dict[int, Track] = {}  # by person, the last track of each person not in sight
         self._elsewhere: set[int] = set()  # people last seen before a cut: their places mean nothing
@@ -139,18 +187,19 @@ class Tracker:
         gain = np.float32(SPEED_GAIN if track.hits > 1 else 1.0)
         track.speed = track.speed + gain * ((centre - track.centre) / np.float32(passed_s) - track.speed)
         track.centre, track.detected_us, track.followed_us = centre, time_us, time_us
-        track.box, track.landmarks, track.score = seen.box_xywh, seen.landmarks, seen.score
+        track.box, track.landmarks = seen.box_xywh, seen.landmarks
         track.misses, track.sure = 0, 1.0
         track.look = track.look.blended(look, 0.1 if track.look.clear else 0.5)
         track.hits += 1
-        track.best = max(track.best, seen.score)
+        track.note(seen.score, time_us)
 
     def _begin(self, seen: Detection, look: Look, time_us: int) -> None:
         """A face that no track expected."""
         self._tracks += 1
         centre = centre_of(seen.box_xywh)
         track = Track(self._tracks, 0, seen.box_xywh, seen.landmarks, seen.score, look, time_us, centre)
-        track.followed_us, track.best = time_us, seen.score
+        track.followed_us = time_us
+        track.note(seen.score, time_us)
         self.live.append(track)
 
     def _name(self, time_us: int, frame_width: float) -> None:
@@ -161,8 +210,8 @@ class Tracker:
         worth = worth.reshape(len(nameless), len(lost))
         returned = dict(matched(worth - SAME))
         for row, track in enumerate(nameless):
-            believed = BELIEVED_AT_FIRST if self._opening else BELIEVED_CLEAR if track.look.clear else BELIEVED
-            real = any(track.best >= score and track.hits >= hits for score, hits in believed)
+            clear = track.look.clear or self._opening  # nobody is there yet with whom it could be confused
+            real = any(track.proves(each) for each in (BORN_IN_STILL if self._still else BORN_CLEAR if clear else BORN))
             if row in returned and (real or worth[row, returned[row]] >= SURELY_BACK):
                 self._return(track, lost[returned[row]])
             elif real:

@@ -8,7 +8,7 @@ def test_of_a_neutral_and_a_smiling_picture_the_smile_has_more_happiness(mien, s
     assert done.returncode == 0, done.stderr
 
     happiness = {
-        source["source"]: [person["expressions"]["happiness"][0] for person in source["people"]]
+        source["source"].rsplit("-", 1)[0]: [person["expressions"]["happiness"][0] for person in source["people"]]
         for source in json.loads(out.read_text())["sources"]
     }
     people = {name.split("_")[0] for name in happiness if f"{name.split('_')[0]}_smiling" in happiness}

@@ -1,4 +1,4 @@
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import cv2
 import numpy as np
@@ -143,14 +143,22 @@ def test_people_are_neither_merged_nor_split(shared_data, name, people):
     seen = run(Follower(CenterFace()), frames_of(shared_data / "videos" / "intel" / name))
 
     assert {each.person for frame in seen for each in frame} == set(range(1, people + 1))
-    assert all(len(frame) == people for frame in seen)
-    for one, other in pairwise(seen):
+    assert all(len(frame) == people for frame in seen[5:])  # who is far away is a person from the second good look on
+    for one, other in pairwise(seen[5:]):
         places = {each.person: each.box_xywh[:2] for each in one}
         assert all(np.abs(places[each.person] - each.box_xywh[:2]).max() < 40 for each in other)  # px: nobody jumps
 
 
+def test_a_hat_is_nobody(shared_data):
+    """In one frame it is more like a face (0.70) than many small faces are."""
+    clip = frames_of(shared_data / "videos" / "intel" / "one-by-one-person-detection.mp4")
+    follower = Follower(CenterFace())
+
+    assert [follower.see(frame, 100_000 * number) for number, frame in enumerate(islice(clip, 225, 240))] == [[]] * 15
+
+
 def test_people_who_cross_leave_and_return_keep_their_numbers(shared_data):
-    """Measured with the shipped defaults: IDF1 0.957, no switch, recall 0.936, 22 false of 1,038."""
+    """Measured with the shipped defaults: IDF1 0.954, no switch, recall 0.924, 14 false of 1,038."""
     videos = shared_data / "videos"
     reported = list(follow(videos / "crossing_people.mp4", Follower(CenterFace())))
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from ingest.faces.align import TEMPLATE
 from ingest.faces.appearance import looks
@@ -17,8 +18,8 @@ def face(x, y=100.0, size=60.0, score=0.9):
 class Stage:
     """A tracker, and people in plain colours before a grey wall."""
 
-    def __init__(self):
-        self.tracker, self.time_us = Tracker(), 0
+    def __init__(self, still=False):
+        self.tracker, self.time_us = Tracker(still=still), 0
 
     def see(self, *people):
         """One detection each, of (detection, colour); then who is reported at which x."""
@@ -46,16 +47,60 @@ def test_a_single_weak_face_is_nobody():
     assert stage.tracker.live == []
 
 
-def test_a_fair_face_is_a_person_when_it_is_seen_again():
+@pytest.mark.parametrize("score", [0.5, 0.62, 0.7, 0.74])
+def test_nobody_is_born_of_one_weak_look(score):
+    """Neither in the first picture of a video nor later; the next looks at the same spot are weaker."""
+    stage = Stage()
+
+    assert stage.see((face(300, score=score), RED)) == {}
+    assert [stage.see((face(300, score=0.45), RED)) for _ in range(100)] == [{}] * 100
+
+
+def test_a_head_that_is_fairly_like_a_face_while_it_turns_is_nobody():
+    stage = Stage()
+
+    assert [stage.see((face(300, score=0.6), RED)) for _ in range(20)] == [{}] * 20  # 0.8 s
+
+
+def test_a_still_head_that_is_like_a_face_now_and_then_is_nobody():
+    stage = Stage()
+
+    reported = [stage.see((face(300, score=0.52 if i % 5 == 0 else 0.44), RED)) for i in range(250)]
+
+    assert reported == [{}] * 250
+
+
+def test_a_likely_face_is_a_person_when_it_is_seen_again():
     stage = Stage()
     stage.see()
 
-    assert stage.see((face(300, score=0.55), RED)) == {}
-    assert stage.see((face(302, score=0.55), RED)) == {1: 302.0}
+    assert stage.see((face(300, score=0.7), RED)) == {}
+    assert stage.see((face(302, score=0.45), RED)) == {}
+    assert stage.see((face(304, score=0.7), RED)) == {1: 304.0}
 
 
-def test_a_fair_face_in_the_first_picture_is_a_person_for_there_may_be_no_second():
-    assert Stage().see((face(300, score=0.55), RED)) == {1: 300.0}
+def test_a_fair_face_is_a_person_when_it_lasts():
+    stage = Stage()
+
+    reported = [stage.see((face(300, score=0.55), RED)) for _ in range(30)]
+
+    assert reported == [{}] * 25 + [{1: 300.0}] * 5
+
+
+@pytest.mark.parametrize(("frame_us", "score"), [(1_000_000, 0.55), (1_000_000, 0.9), (500_000, 0.55)])
+def test_who_is_looked_at_seldom_is_a_person_by_the_third_look(frame_us, score):
+    stage = Stage()
+    for _ in range(3):
+        reported = stage.see((face(300, score=score), RED))
+        stage.time_us += frame_us - FRAME_US
+
+    assert reported == {1: 300.0}
+
+
+def test_a_fair_face_in_a_still_picture_is_a_person_for_there_is_no_second():
+    stage = Stage(still=True)
+
+    assert stage.see((face(300, score=0.55), RED), (face(600, score=0.45), GREEN)) == {1: 300.0}
 
 
 def test_weak_detections_carry_a_track_on():
