@@ -187,11 +187,12 @@ def unpack(blobs: Sequence[tuple[int, bytes]], channels: int) -> Columns:
     packed = np.frombuffer(b"".join(blob for _, blob in blobs), dtype)  # concatenate promotes field by field
     starts = np.repeat([chunk * CHUNK_US for chunk, _ in blobs], [len(blob) // dtype.itemsize for _, blob in blobs])
     event_time = starts.astype(np.int64) + packed["dt_us"].astype(np.int64)
-    order = np.argsort(event_time, kind="stable")
-    packed = packed[order]
+    if (event_time[1:] < event_time[:-1]).any():  # seldom: they lie as they were committed
+        order = np.argsort(event_time, kind="stable")
+        packed, event_time = packed[order], event_time[order]
     angles = np.stack([packed[name] for name in ("yaw_deg", "pitch_deg", "roll_deg")], axis=1)
     return Columns(
-        event_time=event_time[order],
+        event_time=event_time,
         frame=packed["frame"].astype(np.int64),
         box_xywh=packed["box_xywh"].astype(np.float32) / BOX_STEP,
         quality=packed["quality"].astype(np.float32) / np.float32(SHARE_STEP),
