@@ -168,7 +168,8 @@ def main() -> None:
     unknown = [name for name in sys.argv[1:] if name not in PARTS]
     if unknown:
         sys.exit(f"bench: no part {unknown[0]!r}; there are {', '.join(PARTS)}")
-    for name in sys.argv[1:] or PARTS:
+    for name in sys.argv[1:] or list(PARTS):
+        sys.argv[1:] = []  # parts that are commands of their own read options there
         PARTS[name](console)
 
 

@@ -97,16 +97,16 @@ class Producer:
         every = self.settings.oversize_every
         if every and source == self.settings.plan.sources[0] and frame % every == every - 1 and record.track == 0:
             self.oversize.append(numbers)
-            return dataclasses.replace(record, crop=bytes(record.crop) + bytes(OVERSIZE))
+            return msgspec.structs.replace(record, crop=bytes(record.crop) + bytes(OVERSIZE))
         if (source, frame, record.track) == (self.settings.plan.sources[0], self.settings.killer_frame, 0):
             self.poison.append(numbers)
-            return dataclasses.replace(record, crop=picture(dataclasses.replace(numbers, face=KILLER_FACE)))
+            return msgspec.structs.replace(record, crop=picture(dataclasses.replace(numbers, face=KILLER_FACE)))
         if self._random.random() < self.settings.bombs:
             self.poison.append(numbers)
-            return dataclasses.replace(record, crop=bomb(len(self.poison)))
+            return msgspec.structs.replace(record, crop=bomb(len(self.poison)))
         if self._random.random() < self.settings.poison:
             self.poison.append(numbers)
-            return dataclasses.replace(record, crop=self._poison(numbers, bytes(record.crop)))
+            return msgspec.structs.replace(record, crop=self._poison(numbers, bytes(record.crop)))
         return record
 
     def _poison(self, numbers: Numbers, crop: bytes) -> bytes:

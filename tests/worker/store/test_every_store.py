@@ -217,6 +217,15 @@ def test_faces_that_were_left_out_are_counted_with_their_gap(store: Store, harne
     assert {gap[-2:] for gap in harness.contents().gaps} == {("low_quality", 3), ("decode_error", 0)}
 
 
+def test_an_interruption_of_a_session_that_nobody_opened_is_none(harness: Harness, store: Store) -> None:
+    gap = structs.replace(a_gap(1), reason=GapReason.INTERRUPTED, frames=9, looked_at=8)
+    lease = store.take(LOG, 1)
+
+    assert commit(store, lease, [gap], 0, 1) is Outcome.APPLIED
+
+    assert harness.contents() == fold([gap])
+
+
 def test_the_interruptions_of_a_session_are_known(store: Store) -> None:
     gaps = [structs.replace(a_gap(n), reason=GapReason.INTERRUPTED) for n in (1, 12, 3)]
     gaps.append(structs.replace(a_gap(20), reason=GapReason.INTERRUPTED, frames=7, looked_at=7))  # takes no number

@@ -134,11 +134,12 @@ class Call:
         sessions = []
         for key, mark in marks.items():
             assumed = "" if mark is None else str(mark)
+            raised = changes.marks.get(key)
             names = self._names.session(*key)
             session = {
                 "key": self._key(names[0]),
                 "assumed": assumed,
-                "mark": str(changes.marks.get(key, mark)),
+                "mark": assumed if raised is None else str(raised),  # empty: nobody opened it, nothing is written
                 "names": self._shared_key(names[1]) if mark is None else 0,
                 "source": key[0],
                 "session": key[1],
@@ -147,6 +148,9 @@ class Call:
             }
             session["open"] = self._key(names[2])
             session["raised"] = key in changes.marks
+            session["progressed"] = (
+                key in changes.progress
+            )  # the interruption was compared with it, not with the stored
             if interruption := changes.interruptions.get(key):
                 session["interruption"] = session_fields.interruption(interruption, is_open=key not in changes.resumed)
             if gaps := [gap for gap in changes.gaps if (gap.source, gap.session) == key]:

@@ -113,7 +113,7 @@ local function check_sessions(keys, sessions)
     session.resumed = session.raised and interrupted and interrupted ~= NO_GAP
     if session.interruption then
       local complete = number_in(keys[session.key], 'complete_until', found[3])
-      if complete and complete > tonumber(session.interruption[1]) then
+      if complete and not session.progressed and complete > tonumber(session.interruption[1]) then
         session.interruption = nil
       end
     end
@@ -253,24 +253,30 @@ local function planned(keys, args)
   return {batch = batch, people = check_people(keys, args, batch, keeps), passed = passed}
 end
 
+local function write_session(keys, session)
+  redis.call('HSET', keys[session.key], 'high_water', session.mark, unpack(session.fields))
+  if session.assumed == '' then
+    redis.call('SADD', keys[3], session.source)
+    redis.call('SADD', keys[session.names], session.session)
+  end
+  if session.gaps then
+    redis.call('HSET', keys[session.gaps[1]], unpack(session.gaps, 2))
+  end
+  if session.resumed then
+    redis.call('HSET', keys[session.open], '-1', NO_GAP)
+  end
+  if session.interruption then
+    redis.call('HSET', keys[session.key], unpack(session.interruption, 2, 7))
+    if session.interruption[8] then
+      redis.call('HSET', keys[session.open], unpack(session.interruption, 8))
+    end
+  end
+end
+
 local function write_sessions(keys, sessions)
   for _, session in ipairs(sessions) do
-    redis.call('HSET', keys[session.key], 'high_water', session.mark, unpack(session.fields))
-    if session.assumed == '' then
-      redis.call('SADD', keys[3], session.source)
-      redis.call('SADD', keys[session.names], session.session)
-    end
-    if session.gaps then
-      redis.call('HSET', keys[session.gaps[1]], unpack(session.gaps, 2))
-    end
-    if session.resumed then
-      redis.call('HSET', keys[session.open], '-1', NO_GAP)
-    end
-    if session.interruption then
-      redis.call('HSET', keys[session.key], unpack(session.interruption, 2, 7))
-      if session.interruption[8] then
-        redis.call('HSET', keys[session.open], unpack(session.interruption, 8))
-      end
+    if session.mark ~= '' then -- else an interruption of a session that nobody opened: it is none
+      write_session(keys, session)
     end
   end
 end
