@@ -135,9 +135,9 @@ def test_who_does_not_read_is_cut(serve: Serve, file_store: StoreFile) -> None:
 
 
 def test_a_stream_that_breaks_is_seen_to_be_broken(serve: Serve, file_store: StoreFile) -> None:
-    file_store.session(complete_until=2_000 * SECOND)
-    file_store.person("p", every_frame(50_000), shares(50_000))
-    file_store.execute("UPDATE chunks SET points = x'0102' WHERE chunk = 20")
+    file_store.session(complete_until=8_000 * SECOND)
+    file_store.person("p", every_frame(200_000), shares(200_000))
+    file_store.execute("UPDATE chunks SET points = x'0102' WHERE chunk = 130")  # behind what is read at once
     client = http.client.HTTPConnection(serve().url.removeprefix("http://"), timeout=20)
 
     client.request("GET", "/v1/people/p/timeline?format=csv")

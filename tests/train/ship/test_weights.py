@@ -1,6 +1,7 @@
 """Trained weights as files that run without torch."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_files_answer_as_the_weights_and_say_what_they_are_worth(learnt: Path, p
         assert numbers["accuracy, class of 24 faces"] == document["nets"][0]["protocols"]["class"]["accuracy"] > 0.9
         assert numbers["ms per crop on one core"] > 0
         assert (card.labels, card.input_edge, card.temperature) == (note.labels, 16, round(note.temperature, 4))
-        assert card.source.startswith("mien train mini: 8 epochs in ")
+        assert re.match(r"mien train mini: [1-8] epochs in ", card.source)
     assert {each.name: each.value for each in card.measurements}["equal decisions with fp32"] >= 0.995
     assert "bands.int8.onnx: " in done.output
 
